@@ -21,7 +21,7 @@ FIRST_DAY: Final = dt.date(2025, 7, 1)
 def accepted_late(
     dossier: Dossier, period: Period, *, today: dt.date, working_days: WorkingDays, first_day: dt.date = FIRST_DAY
 ) -> bool | None:
-    """Whether a dossier that was submitted online in the period was accepted late. Belongs to the unit of *submitted*.
+    """Whether a dossier registered online in the period was accepted late. Counts for the unit of its submitted event.
 
     Late: no event of another status after the submission by the end of the first working day after it. An unanswered dossier
     counts as late from the day after that working day.
@@ -31,10 +31,11 @@ def accepted_late(
         period: whole civil days.
         today: the civil day of the clock.
         working_days: which days are working days.
-        first_day: registrations before it have no such figure.
+        first_day: for a dossier registered before this day the result is None.
 
     Returns:
-        None: it is not in the base: not online, not submitted as a 1, or not in the period.
+        None when the dossier does not count for this figure: it is not online, its first event is not a 1, or it was submitted
+            outside the period or before ``first_day``.
 
     Raises:
         ConfigurationError: the holidays of a year are not known.

@@ -43,7 +43,7 @@ class AgencyRegistry:
 
     @classmethod
     def from_csv(cls, content: bytes | str, *, name: str = "The registry of agencies") -> Self:
-        """Read a registry in the columns of ``data/agencies.csv``; bytes are UTF-8. ``name``: of the file, for errors.
+        """Read a registry from CSV with the columns of ``data/agencies.csv``; bytes are UTF-8. Errors call the file ``name``.
 
         Raises:
             ConfigurationError: a line is malformed or contradicts another; the error names file, line and column.
@@ -79,10 +79,10 @@ class AgencyRegistry:
         return tuple(row for row in self if row.is_expected(day))
 
     def responsible(self, code: str, day: dt.date) -> Agency | None:
-        """The agency that is responsible for ``code`` on ``day``: itself, or its successor after a merger.
+        """The agency that is responsible for ``code`` on ``day``: the agency of this code, or its successor after a merger.
 
         Portals continue to send old codes for months after a merger. Such events count for the successor.
-        None when the code is unknown, was not yet in force, or ended without a successor.
+        None when ``code`` is unknown, is not yet in force on ``day``, or ended before without a successor.
         """
         if code not in self._rows:
             return None

@@ -35,13 +35,13 @@ class Agency:
         return self.valid_from <= day and (self.valid_to is None or day <= self.valid_to)
 
     def is_expected(self, day: dt.date) -> bool:
-        """Whether the agency is in force on ``day`` and expected to report then: its silence is worth showing."""
+        """Whether the agency is in force on ``day`` and expected to report then, so that missing events are shown."""
         return self.in_force(day) and self.reports_from is not None and self.reports_from <= day
 
 
 @dataclass(frozen=True, slots=True)
 class RowFault:
-    """What is wrong with a row. ``row`` is its position, ``problem`` a sentence without its full stop."""
+    """What is wrong with a row. ``row``: position of the row. ``problem``: a sentence without its full stop."""
 
     row: int
     column: str
@@ -50,7 +50,7 @@ class RowFault:
 
 
 def first_fault(rows: Sequence[Agency]) -> RowFault | None:
-    """The first rule that the rows break together, or None."""
+    """The first fault found in the rows, each by itself and all together; None: they keep every rule."""
     for number, row in enumerate(rows):
         if (fault := _span_fault(number, row)) is not None:
             return fault
@@ -112,7 +112,10 @@ def _unknown_successor(rows: Sequence[Agency]) -> RowFault | None:
 
 
 def _circle(rows: Sequence[Agency]) -> RowFault | None:
-    """A code that succeeds itself in the end, so that nobody is responsible for it. A renamed agency has a later row."""
+    """The fault of a code that through its successors succeeds itself, so that nobody is responsible for it; None: no such code.
+
+    A renamed agency does not need a successor: it has a later row under the same code.
+    """
     last: dict[str, int] = {}
     for number, row in enumerate(rows):
         if row.code not in last or rows[last[row.code]].valid_from < row.valid_from:

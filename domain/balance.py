@@ -1,7 +1,8 @@
 """The balance of dossiers (số liệu hồ sơ) of a period: received and carried over, and what became of them.
 
-received + carried over = settled + given back + open at the end. All columns belong to the unit of *submitted*, followed through
-the successions to the last day. Counts of dossiers that are in hand sum over units, never over periods.
+received + carried over = settled + given back + open at the end. Every number counts for the unit of the submitted event,
+followed through the successions to the last day of the period. Carried over, in hand and open may be summed over units, never
+over periods: a dossier is in hand in several of them.
 Source of the rules: docs/domain.md, "Balance".
 """
 
@@ -29,12 +30,12 @@ class Balance:
 
     @property
     def in_hand(self) -> int:
-        """Dossiers that were in hand at some time of the period."""
+        """Number of dossiers that were in hand at some time of the period."""
         return self.received + self.carried_over
 
 
 def balance(dossier: Dossier, period: Period) -> Balance:
-    """What one dossier adds to the balance of a period: nothing, or 1 on each side."""
+    """What one dossier adds to the balance of a period: nothing, or 1 on each side of the equation in the module's docstring."""
     submitted, closed = civil_day(dossier.submitted.occurred_at), _day_closed(dossier)
     if submitted > period.end or (closed is not None and closed < period.start):
         return Balance()

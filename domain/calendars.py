@@ -1,8 +1,8 @@
 """Named periods of reports: month, quarter, half-year, year, year to date, rolling days, or any days; in two calendars.
 
-The civil calendar has 1 January to 31 December. In the calendar of Nghị định 09/2019/NĐ-CP, Điều 12 (``nd09``), a month ends
-on the 14th and begins on the 15th of the month before; quarter and half-year begin on the 15th of the month before their first, a
-year on 15 December.
+A year of the civil calendar is 1 January to 31 December. In the calendar of Nghị định 09/2019/NĐ-CP, Điều 12 (``nd09``), a month
+begins on the 15th of the month before and ends on the 14th. A quarter and a half-year begin on the 15th of the month before their
+first month, a year on 15 December.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from domain.periods import FIRST_DAY, LAST_DAY, Period, parse_day
 
 
 class Calendar(enum.StrEnum):
-    """Where months begin; the value is the name in options and reports."""
+    """On which day months begin; the value is the name of the calendar in options and reports."""
 
     CIVIL = "civil"
     ND09 = "nd09"
 
 
 class PeriodKind(enum.StrEnum):
-    """What a period is; the value is the name in reports."""
+    """The kind of a period; the value is the name of the kind in reports."""
 
     DAY = "day"
     MONTH = "month"
@@ -62,12 +62,12 @@ _MOST_DAYS: Final = (LAST_DAY - FIRST_DAY).days
 
 @dataclass(frozen=True, slots=True)
 class NamedPeriod:
-    """A period of a report, with what it is, so that its neighbours are known.
+    """A period of a report and its kind, from which the period before and that of last year follow.
 
     Attributes:
-        kind: what it is.
+        kind: day, month, quarter, half-year, year, year to date, or any days.
         period: its civil days, both ends included.
-        calendar: where its months begin; ``days`` and ``day`` have the civil one.
+        calendar: on which day months begin. Periods of the kinds ``days`` and ``day`` have the civil calendar.
     """
 
     kind: PeriodKind
@@ -76,7 +76,7 @@ class NamedPeriod:
 
     @property
     def name(self) -> str:
-        """As it is written in options: 2024-Q3, 2024-08, 2024; any other as its days, 2024-01-01..2024-08-20."""
+        """The period as options write it: 2024-Q3, 2024-08, 2024, 2024-08-20; other kinds as days, 2024-01-01..2024-08-20."""
         months = _MONTHS.get(self.kind)
         if months is None:
             first, last = self.period.start.isoformat(), self.period.end.isoformat()
@@ -87,10 +87,10 @@ class NamedPeriod:
         return f"{year}" if self.kind is PeriodKind.YEAR else f"{year}-{month:02d}"
 
     def previous(self) -> NamedPeriod:
-        """The period before it. Of a year to date: the same days last year. Of any days: as many days before.
+        """The period directly before this one. Before a year to date: the same days last year. Before N days: the N days before.
 
         Raises:
-            ConfigurationError: the period before begins before the first day that can be counted.
+            ConfigurationError: that period begins before the first day that can be counted.
         """
         if self.kind is PeriodKind.YEAR_TO_DATE:
             return self.last_year()
@@ -104,7 +104,7 @@ class NamedPeriod:
         """The same period a year earlier; 29 February becomes 28 February.
 
         Raises:
-            ConfigurationError: it begins before the first day that can be counted.
+            ConfigurationError: that period begins before the first day that can be counted.
         """
         if self.kind in _MONTHS:
             return _of_months(self.kind, self.period.end.year - 1, self.period.end.month, self.calendar)
@@ -112,10 +112,10 @@ class NamedPeriod:
 
 
 def read_day(text: str) -> dt.date:
-    """A day as people write it: 2024-08-20 or 20/08/2024.
+    """Read a day as people write it: 2024-08-20 or 20/08/2024.
 
     Raises:
-        ConfigurationError: it is not a day; names the nearest one where the number of the day is too large.
+        ConfigurationError: ``text`` is not a day; the remedy names the last day of the month when the day's number is too large.
     """
     local = _LOCAL_DAY.fullmatch(text)
     iso = f"{local[3]}-{int(local[2]):02d}-{int(local[1]):02d}" if local else text
@@ -136,16 +136,16 @@ def any_days(first: dt.date, last: dt.date) -> NamedPeriod:
     """The period from one day to another, both included.
 
     Raises:
-        ConfigurationError: it ends before it begins.
+        ConfigurationError: ``last`` is before ``first``.
     """
     return NamedPeriod(PeriodKind.DAY if first == last else PeriodKind.DAYS, Period(first, last))
 
 
 def rolling(days: int, *, today: dt.date) -> NamedPeriod:
-    """The last ``days`` whole days, up to and with yesterday.
+    """The period of the last ``days`` whole days; yesterday is the last of them.
 
     Raises:
-        ConfigurationError: there are not as many days.
+        ConfigurationError: ``days`` is below 1 or too large.
     """
     if not 1 <= days <= _MOST_DAYS:
         raise ConfigurationError(f"The number of days is {days}.", remedy=f"Write a number from 1 to {_MOST_DAYS}.")
@@ -154,10 +154,10 @@ def rolling(days: int, *, today: dt.date) -> NamedPeriod:
 
 
 def year_to_date(last: dt.date | None, *, today: dt.date, calendar: Calendar = Calendar.CIVIL) -> NamedPeriod:
-    """From the first day of the year up to a day; without one, to yesterday.
+    """The period from the first day of the year to ``last``, or to yesterday when ``last`` is None.
 
     Raises:
-        ConfigurationError: it begins before the first day that can be counted.
+        ConfigurationError: the period begins before the first day that can be counted.
     """
     end = last or today - dt.timedelta(days=1)
     year = end.year + (calendar is Calendar.ND09 and (end.month, end.day) >= (12, _ND09_FIRST))
@@ -169,7 +169,7 @@ def named(kind: PeriodKind, text: str, *, calendar: Calendar = Calendar.CIVIL) -
     """Read a month (2024-08, 08/2024), quarter (2024-Q3, Q3/2024), half-year (2024-H2, H2/2024), year (2024) or day.
 
     Raises:
-        ConfigurationError: the text is not one; the remedy names the nearest that is.
+        ConfigurationError: ``text`` is not a period of this kind; the remedy names the nearest one or shows the form.
     """
     if kind is PeriodKind.DAY:
         only = read_day(text)
@@ -188,7 +188,11 @@ def named(kind: PeriodKind, text: str, *, calendar: Calendar = Calendar.CIVIL) -
 
 
 def _parts(kind: PeriodKind, text: str) -> tuple[int, int]:
-    """Year, and number of the month, quarter or half-year in it (1 for a year)."""
+    """The year, and the number of the month, quarter or half-year in the year (1 for a whole year).
+
+    Raises:
+        ConfigurationError: ``text`` does not have the form of this kind.
+    """
     letter = _LETTERS.get(kind, "")
     patterns = (
         (r"(?P<year>[0-9]{4})(?P<number>)",)
@@ -209,7 +213,7 @@ def _written(kind: PeriodKind, year: int, number: int) -> str:
 
 
 def _of_months(kind: PeriodKind, year: int, last_month: int, calendar: Calendar) -> NamedPeriod:
-    """The period whose last month is named."""
+    """The period of this kind whose last month is ``last_month`` of ``year``."""
     first_year, first_month = _shifted(year, last_month, 1 - _MONTHS[kind])
     last = _last_of_month(year, last_month) if calendar is Calendar.CIVIL else dt.date(year, last_month, _ND09_FIRST - 1)
     return NamedPeriod(kind, _checked(_first_day(first_year, first_month, calendar), last), calendar)

@@ -69,32 +69,32 @@ class CatalogueEntry:
         return ServiceKey(self.agency, self.procedure_code)
 
     def in_force(self, day: dt.date) -> bool:
-        """Whether the entry holds on ``day``."""
+        """Whether ``day`` is within the days of the entry."""
         return self.valid_from <= day and (self.valid_to is None or day <= self.valid_to)
 
     def overlaps(self, other: CatalogueEntry) -> bool:
-        """Whether the two spans share a day."""
+        """Whether the days of this entry and of ``other`` overlap."""
         first, second = sorted((self, other), key=lambda entry: entry.valid_from)
         return first.valid_to is None or first.valid_to >= second.valid_from
 
 
 def level_of(entry: CatalogueEntry) -> str:
-    """The level that an entry counts as: its service level, else what its legacy level stands for; "" when it has neither."""
+    """The level that an entry counts as: its service level, else the one its legacy level stands for; "" when it has neither."""
     return entry.service_level or LEVEL_OF_LEGACY[entry.legacy_level]
 
 
 def is_online(entry: CatalogueEntry) -> bool:
-    """Whether the service is an online service: một phần or toàn trình, or legacy level 3 or 4."""
+    """Whether the entry's service is an online service: một phần or toàn trình, or legacy level 3 or 4."""
     return level_of(entry) in (ServiceLevel.PARTIAL, ServiceLevel.FULL)
 
 
 def is_full(entry: CatalogueEntry) -> bool:
-    """Whether the service is offered toàn trình, or at legacy level 4."""
+    """Whether the entry's service is offered toàn trình, or at legacy level 4."""
     return level_of(entry) == ServiceLevel.FULL
 
 
 class OverlapError(ConfigurationError):
-    """Two entries of one service share a day. ``earlier`` begins first."""
+    """Two entries of one service overlap: they share a day. ``earlier`` is the one that begins first."""
 
     def __init__(self, earlier: CatalogueEntry, later: CatalogueEntry) -> None:
         self.earlier, self.later = earlier, later
@@ -106,7 +106,7 @@ class OverlapError(ConfigurationError):
 
 
 def span_text(entry: CatalogueEntry) -> str:
-    """The days of an entry, for sentences."""
+    """The days of an entry as words of a sentence: from 2024-01-01 to 2024-12-31, or from 2024-01-01 on."""
     return f"from {entry.valid_from} " + ("on" if entry.valid_to is None else f"to {entry.valid_to}")
 
 
@@ -144,7 +144,7 @@ class Catalogue:
         return tuple(sorted({service.agency for service in self._services}))
 
     def level(self, agency: str, procedure: str, day: dt.date) -> str:
-        """The level that a service counts as on a day; "" when there is none, or no entry."""
+        """The level that a service counts as on a day; "" when its entry has no level or it has no entry on that day."""
         entry = self.entry(agency, procedure, day)
         return "" if entry is None else level_of(entry)
 
@@ -180,7 +180,7 @@ class Catalogue:
         )
 
     def _beside(self, entry: CatalogueEntry, day: dt.date, step: dt.timedelta) -> CatalogueEntry | None:
-        """The entry of the same service on the day before or after one."""
+        """The entry that the service of ``entry`` has on ``day`` + ``step``, or None."""
         return self.entry(entry.agency, entry.procedure_code, day + step)
 
 
@@ -189,6 +189,6 @@ NO_ENTRIES: Final = Catalogue(())
 
 
 def services_by_level(entries: Iterable[CatalogueEntry]) -> dict[str, int]:
-    """The number of entries by the level that they count as: each of ``LEVELS``, also those with none."""
+    """Level -> number of entries that count as it. Has every level of ``LEVELS``, 0 for those without an entry."""
     found = Counter(level_of(entry) for entry in entries)
     return {str(level): found[level] for level in LEVELS}

@@ -1,4 +1,4 @@
-"""What one catalogue changes of another: entries that are opened, closed or changed, and how rows are added to what is known."""
+"""The differences between two catalogues (entries opened, closed or changed), and how entries are added to known ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from domain.catalogue import CatalogueEntry
 
 
 class ChangeKind(enum.StrEnum):
-    """What happened to an entry."""
+    """How an entry differs between two catalogues."""
 
     OPENED = "opened"
     CLOSED = "closed"
@@ -21,7 +21,7 @@ class ChangeKind(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class EntryChange:
-    """One entry that differs between two catalogues; ``before`` or ``after`` is None where only one of them has it."""
+    """An entry that differs between two catalogues. ``before`` or ``after`` is None when that catalogue lacks the entry."""
 
     kind: ChangeKind
     before: CatalogueEntry | None
@@ -29,7 +29,7 @@ class EntryChange:
 
     @property
     def entry(self) -> CatalogueEntry:
-        """The entry as it is known last."""
+        """The entry of the later catalogue, or that of the earlier one when the later one lacks it."""
         found = self.after or self.before
         assert found is not None
         return found
@@ -47,8 +47,8 @@ class EntryChange:
 def changes(before: Iterable[CatalogueEntry], after: Iterable[CatalogueEntry]) -> tuple[EntryChange, ...]:
     """The differences between two catalogues, by agency, procedure and first day.
 
-    An entry is known by its service and its first day. *Opened*: only ``after`` has it. *Closed*: only ``before`` has it, or it
-    had no last day and now has one. *Changed*: any other difference.
+    Service and first day identify an entry. *Opened*: only ``after`` has the entry. *Closed*: only ``before`` has it, or it has
+    no last day in ``before`` and one in ``after``. *Changed*: any other difference.
     """
     old, new = by_key(before), by_key(after)
     found = []
@@ -67,7 +67,7 @@ def changes(before: Iterable[CatalogueEntry], after: Iterable[CatalogueEntry]) -
 
 
 def with_rows(known: Iterable[CatalogueEntry], added: Iterable[CatalogueEntry]) -> tuple[CatalogueEntry, ...]:
-    """The known entries with some added; an added one replaces the known one of its service and first day."""
+    """The known and the added entries. An added entry replaces the known one of the same service and first day."""
     return tuple((by_key(known) | by_key(added)).values())
 
 

@@ -56,10 +56,10 @@ class ManualClock:
 
 
 def parse_clock(text: str) -> Clock:
-    """``system`` or an RFC 3339 instant with an offset, e.g. ``2024-08-20T23:59:59+07:00``.
+    """The clock that a setting names: ``system``, or an RFC 3339 instant with an offset, e.g. ``2024-08-20T23:59:59+07:00``.
 
     Raises:
-        ConfigurationError: the text is neither, or it is outside of the days that events may have.
+        ConfigurationError: ``text`` is neither, or the instant is outside of the days that events may have.
     """
     if text == "system":
         return SystemClock()

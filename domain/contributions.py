@@ -1,4 +1,4 @@
-"""What moved a rate between two periods: the contribution of each group, which sum exactly to the change.
+"""What moved a rate between two periods: the contribution of each group. The contributions sum exactly to the change.
 
 Source of the formula: docs/domain.md, "Contributions".
 """
@@ -23,14 +23,15 @@ class Contribution:
 
 
 def contributions(before: Mapping[str, Ratio], after: Mapping[str, Ratio]) -> tuple[Contribution, ...]:
-    """The contribution of each group, the largest in size first; none when either period has no data.
+    """The contribution of each group, the largest absolute value first; empty when one of the periods has no data.
 
-    A group contributes by its own rate and by its share of the whole. With n, d of the group, N, D of the whole and r = N0 / D0:
-    (n1 - r d1) / D1 - (n0 - r d0) / D0. These sum to N1 / D1 - N0 / D0.
+    A group contributes by its own rate and by its share of the whole. n, d: numerator and denominator of the group; N, D: those
+    of all groups; 0, 1: earlier, later period; r = N0 / D0. The contribution is (n1 - r d1) / D1 - (n0 - r d0) / D0.
+    The contributions sum to N1 / D1 - N0 / D0.
 
     Args:
-        before: group -> its counts in the earlier period.
-        after: group -> its counts in the later period.
+        before: group -> its numerator and denominator in the earlier period.
+        after: group -> its numerator and denominator in the later period.
     """
     nothing = Ratio(0, 0)
     whole_before, whole_after = sum(before.values(), nothing), sum(after.values(), nothing)

@@ -1,9 +1,9 @@
-"""Corrections: the difference between what a message counts as by itself and what it counts as within its dossier.
+"""Corrections: the difference between what a message counts as alone and what it counts as within its dossier.
 
-A tally is the sum of what its messages count as by themselves, which needs no look at other messages, and of the corrections.
-Most dossiers are *plain*: no message of theirs needs a correction. Several writers may correct one dossier at the same time, so a
-writer first records a *claim*, what it is going to make a message count as, and looks at the dossier again. DECISIONS.md has
-the proof.
+A tally is the sum of what its messages count as alone, which needs no look at other messages, and of their corrections. Most
+dossiers are *plain*: no message of them needs a correction. Several workers may correct one dossier at the same time. So a worker
+first records a *claim*, which says what it is going to make a message count as, and reads the dossier again. DECISIONS.md has the
+proof.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _FULL, _COUNTER = LEVEL_RANKS.index("toan_trinh"), RETURN_RANKS.index("counter")
 
 
 def bits_alone(status: np.ndarray, channel: np.ndarray, level: np.ndarray, returned: np.ndarray) -> np.ndarray:
-    """What each message counts as by itself: the bits of ``domain.dossier_columns.BITS``, uint16. The rules of ``domain.tiers``.
+    """What each message counts as alone, by the rules of ``domain.tiers``: bits of ``domain.dossier_columns.BITS``, uint16.
 
     Args:
         status: as sent.
@@ -51,7 +51,7 @@ def bits_alone(status: np.ndarray, channel: np.ndarray, level: np.ndarray, retur
 
 
 def is_submission(status: np.ndarray, channel: np.ndarray) -> np.ndarray:
-    """Whether a message by itself counts as submitted: a 1 that is online, or a 2 that is not."""
+    """Whether each message alone counts as submitted: a 1 with the channel online, or a 2 in person or by post."""
     found: np.ndarray = ((status == Status.REGISTERED) & (channel == Channel.ONLINE)) | (
         (status == Status.RECEIVED) & ((channel == Channel.IN_PERSON) | (channel == Channel.POST))
     )
@@ -60,12 +60,12 @@ def is_submission(status: np.ndarray, channel: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What writers were going to make messages count as; one element for each claim.
+    """The stored claims of workers about messages; every array has one element for each claim.
 
     Attributes:
         message: position of the message among the columns.
-        bits: what it was going to count as.
-        confirmed: whether the correction is stored, and every tally of the message was recounted since.
+        bits: what a worker was going to make the message count as.
+        confirmed: whether the claimed correction is stored, and every tally of the message was recounted after that.
     """
 
     message: np.ndarray
@@ -75,19 +75,19 @@ class Claims:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Which messages need a correction, and which of these must be claimed first."""
+    """Which messages need a correction, and which of these need a claim before it; one element for each message."""
 
     correct: np.ndarray
     claim: np.ndarray
 
 
 def decide(judged: Judged, alone: np.ndarray, claims: Claims) -> Decision:
-    """Decide for whole dossiers, from one look at them.
+    """Decide which messages of whole dossiers need a correction, and which of these need a claim first.
 
-    A message needs a correction when it was never claimed and counts otherwise than by itself, or when it was claimed: its
-    correction may be missing, or other than what is right now. It needs none when all its claims are what is right and one of
-    them is confirmed. A claim alone is not relied on. Its worker may have been frozen, may have lost its batch to a worker that
-    has acknowledged it since, and may have ended before it wrote.
+    A message without a claim needs a correction when it counts otherwise than alone. A message with claims needs one, because its
+    correction may be missing or wrong by now, unless every claim says what is right (``judged``) and one of them is confirmed. An
+    unconfirmed claim is not relied on: its worker may have been frozen, have lost its batch to a worker that has acknowledged it
+    since, and have ended before it wrote the correction.
     """
     same, other, confirmed = _claimed(judged, claims)
     correct = (same | other | (judged.bits != alone)) & ~(confirmed & ~other)
@@ -95,16 +95,19 @@ def decide(judged: Judged, alone: np.ndarray, claims: Claims) -> Decision:
 
 
 def decide_all(judged: Judged, claims: Claims) -> Decision:
-    """Decide for whole dossiers that every message gets a correction, whatever the corrections are that it has.
+    """Decide for a repair that every message of whole dossiers gets a correction, whatever corrections and claims it has.
 
-    For a repair, which cannot rely on what earlier claims promise.
+    A repair cannot rely on earlier claims. A message without a claim of what is right needs a claim first.
     """
     same, _, _ = _claimed(judged, claims)
     return Decision(np.ones(len(same), dtype=bool), ~same)
 
 
 def _claimed(judged: Judged, claims: Claims) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each message whether it has a claim of what is right, one of something else, and a confirmed one of what is right."""
+    """For each message whether it has a claim that says what is right, one that says otherwise, and a confirmed right one.
+
+    What is right is ``judged.bits``.
+    """
     same, other, confirmed = (np.zeros(len(judged.bits), dtype=bool) for _ in range(3))
     is_right = claims.bits == judged.bits[claims.message]
     same[claims.message[is_right]] = True

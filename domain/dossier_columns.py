@@ -1,7 +1,7 @@
 """The rules of ``domain.dossiers`` for many dossiers at once, on numpy columns.
 
-The worker, the audit and the repair use it; ``domain.dossiers.judge`` stays the statement of the rules, and a property test
-compares the two.
+The worker, the audit and the repair use this module. ``domain.dossiers.judge`` stays the statement of the rules, and a property
+test compares it with this module.
 """
 
 from __future__ import annotations
@@ -69,11 +69,11 @@ class MessageColumns:
 
     @property
     def small(self) -> tuple[np.ndarray, ...]:
-        """The columns of few values."""
+        """The columns that have few different values."""
         return self.legacy, self.returned, self.level, self.channel, self.named, self.status
 
     def take(self, positions: np.ndarray) -> MessageColumns:
-        """The messages at these positions."""
+        """The messages at ``positions``, in that order."""
         return MessageColumns(*(getattr(self, field.name)[positions] for field in fields(self)))
 
 
@@ -85,7 +85,7 @@ class DecisionColumns:
         dossier: number of the dossier, as in ``MessageColumns``.
         decided_at: epoch milliseconds, int64.
         id_high, id_low: the halves of the id of the decision, uint64; together ordered like its text.
-        excluded: whether it excludes the dossier; otherwise it includes it again.
+        excluded: whether the decision excludes the dossier; otherwise it includes the dossier again.
     """
 
     dossier: np.ndarray
@@ -95,7 +95,7 @@ class DecisionColumns:
     excluded: np.ndarray
 
     def counted_of(self, dossier: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """For each of these dossiers the number of its decisions, and whether the last of them excludes it."""
+        """For each element of ``dossier``: the number of decisions about this dossier, and whether the last one excludes it."""
         order = np.lexsort((self.id_low, self.id_high, self.decided_at, self.dossier))
         decided = self.dossier[order]
         last = np.flatnonzero(np.r_[decided[1:] != decided[:-1], True]) if len(decided) else np.zeros(0, dtype=np.int64)
@@ -113,10 +113,10 @@ class Judged:
 
     Attributes:
         bits: what the message counts as (bits of ``BITS``), uint16.
-        messages: number of distinct messages of its dossier, and of decisions about it. It only ever grows.
-        several: whether another message of its dossier has the same id and status.
-        if_full: what the message counts as besides when the service catalogue says *toàn trình*: bits, uint16. They are 0 unless
-            the message settles an online dossier, and neither it nor an event before it has a level.
+        messages: number of distinct messages of the message's dossier plus number of decisions about it. It only ever grows.
+        several: whether another message of the dossier has the same id and status.
+        if_full: bits, uint16, that are added to ``bits`` when the service catalogue has the level *toàn trình* for the message. 0
+            unless the message settles an online dossier, and neither the message nor an event before it has a level.
     """
 
     bits: np.ndarray
@@ -125,21 +125,21 @@ class Judged:
     if_full: np.ndarray
 
     def with_levels(self, full: np.ndarray) -> np.ndarray:
-        """The bits with the levels of the catalogue.
+        """``bits``, with ``if_full`` added where the catalogue has the level *toàn trình*.
 
         Args:
-            full: for each message whether the catalogue says *toàn trình* for its unit, procedure and day.
+            full: for each message whether the catalogue has the level *toàn trình* for its unit, procedure and day.
         """
         found: np.ndarray = self.bits | np.where(full, self.if_full, np.uint16(0))
         return found
 
 
 def count_bits(sent: MessageColumns, decisions: DecisionColumns | None = None) -> Judged:
-    """What each message counts as, given all messages of its dossier. Messages of an excluded dossier are at most repeats.
+    """What each message counts as within its dossier. A message of an excluded dossier has no bit but that of a repeat.
 
     Args:
         sent: distinct messages; two messages differ in at least one column.
-        decisions: the operators' decisions about these dossiers, and perhaps others.
+        decisions: all decisions of operators about these dossiers; those about other dossiers are ignored.
     """
     rows = len(sent.dossier)
     bits, if_full = np.zeros(rows, dtype=np.uint16), np.zeros(rows, dtype=np.uint16)
@@ -156,7 +156,10 @@ def count_bits(sent: MessageColumns, decisions: DecisionColumns | None = None) -
 
 
 def _counting(sent: MessageColumns, bits: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The messages that count, one for each event, and ``messages`` and ``several`` of ``Judged``. Sets the bit of repeats."""
+    """The positions of the messages that count, one for each event, and ``messages`` and ``several`` of ``Judged``.
+
+    Sets in ``bits`` the bit of messages that are repeats.
+    """
     rows = len(sent.dossier)
     order = np.lexsort((sent.status, sent.id_low, sent.id_high, sent.dossier))
     dossier = sent.dossier[order]
@@ -176,7 +179,10 @@ def _counting(sent: MessageColumns, bits: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def _preferred(sent: MessageColumns, alike: np.ndarray, bits: np.ndarray) -> np.ndarray:
-    """Of the messages at ``alike``, which share their event with others, the greatest of each event. Sets the bit of repeats."""
+    """For each event with several messages the one that counts, as a position in ``alike``: the greatest by ``keys``.
+
+    ``alike``: positions of the messages that share their event with another one. Sets in ``bits`` the bit of repeats.
+    """
     # The greatest message of an event is the last of them in this order.
     keys = (
         *(sent.unit, sent.legacy, sent.due, sent.procedure, sent.returned, sent.level, sent.channel, sent.named),
@@ -194,7 +200,11 @@ def _preferred(sent: MessageColumns, alike: np.ndarray, bits: np.ndarray) -> np.
 
 
 def _repeats(sent: MessageColumns, preference: np.ndarray, same_event: np.ndarray) -> np.ndarray:
-    """For each message except the last: whether a later one in this order has the same id, status, time and unit."""
+    """For each message except the last: whether a later one has the same id, status, time and unit.
+
+    ``preference``: positions of the messages in ascending order; of each event the last message counts. ``same_event``: for each
+    message except the last, whether the next one belongs to the same event.
+    """
     found = np.zeros(len(same_event), dtype=bool)
     if not same_event.any():
         return found
@@ -211,7 +221,10 @@ def _repeats(sent: MessageColumns, preference: np.ndarray, same_event: np.ndarra
 
 
 def _judge(sent: MessageColumns, counting: np.ndarray, bits: np.ndarray, if_full: np.ndarray) -> None:
-    """Set the bits of the milestones, and those of ``Judged.if_full``. ``counting``: the messages that count, one an event."""
+    """Set the bits of the milestones in ``bits``, and those of ``Judged.if_full`` in ``if_full``.
+
+    ``counting``: positions of the messages that count, one for each event.
+    """
     order = counting[
         np.lexsort(
             (

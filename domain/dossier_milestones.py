@@ -1,6 +1,6 @@
-"""One row a dossier: what ``judge`` says of it, as the table of dossiers keeps it for figures that need whole dossiers.
+"""The row of a dossier in the table of dossiers: what ``judge`` says of the dossier. Figures over whole dossiers read it.
 
-Nothing is decided here. A dossier that counts in no figure keeps its code and what was known of it, and no milestone.
+This module decides nothing. The row of a dossier that counts in no figure has its code, ``seen`` and the reason, no milestone.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NEXT_GENERATION: Final = (GENERATION + 1) * _SEEN
 
 
 class DossierState(enum.StrEnum):
-    """Whether a dossier is part of figures, or why not."""
+    """Whether a dossier counts in figures, or the reason why not."""
 
     COUNTS = "counts"
     EXCLUDED = "excluded"
@@ -33,7 +33,10 @@ class DossierState(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DossierMilestones:
-    """One dossier. Times are ``NO_TIME`` and texts empty where it has none; ``seen``: distinct messages and decisions known."""
+    """The row of one dossier. A missing time is ``NO_TIME``, a missing text is empty.
+
+    ``seen``: number of distinct messages and decisions by which the dossier was judged.
+    """
 
     code: str
     seen: int
@@ -58,12 +61,12 @@ class DossierMilestones:
 
     @property
     def version(self) -> int:
-        """Of two rows of a dossier the one with the larger version holds."""
+        """The version of the row. Of two rows of a dossier the one with the larger version holds."""
         return version_of(self.seen)
 
 
 def version_of(seen: int) -> int:
-    """The version of a row of this generation that knows so many messages and decisions."""
+    """The version of a row of this ``GENERATION`` that was judged by ``seen`` distinct messages and decisions."""
     return GENERATION * _SEEN + seen
 
 
@@ -72,7 +75,7 @@ def milestones_of(judged: Dossier | TooManyEvents | ExcludedDossier, *, seen: in
 
     Args:
         judged: what ``judge`` found.
-        seen: number of distinct messages and decisions that it was judged by.
+        seen: number of distinct messages and decisions by which the dossier was judged.
     """
     if isinstance(judged, ExcludedDossier):
         return DossierMilestones(judged.code, seen, DossierState.EXCLUDED)

@@ -1,8 +1,8 @@
 """What the events of one dossier (hồ sơ) say: its milestones, each of which counts once.
 
-``judge`` is the only statement of these rules. SQL and columnar code are compared with it by tests. It depends on the set of
-events, on that of operators' decisions and on the service catalogue alone: the order in which they arrive, and repeats, never
-matter.
+``judge`` is the only statement of these rules. SQL and columnar code are compared with it by tests. Its result
+depends only on the set of events, the set of operators' decisions and the service catalogue: the order in which events arrive,
+and repeats, never matter.
 Source of the rules: docs/domain.md, "Dossiers".
 """
 
@@ -32,13 +32,13 @@ Levels = Callable[[str, str, dt.date], str]
 
 
 def no_levels(_unit: str, _procedure: str, _day: dt.date) -> str:
-    """The levels without a catalogue."""
+    """The levels when no catalogue is loaded: always ""."""
     return ""
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """The time between a request for a supplement and the next event; ``end`` is None while there is none."""
+    """The time between a request for a supplement and the next event; ``end`` is None while no event follows."""
 
     start: dt.datetime
     end: dt.datetime | None
@@ -48,7 +48,7 @@ class Waiting:
 class Dossier:
     """A dossier and the events that made its milestones.
 
-    Day, unit and procedure of a milestone are those of its event. ``events`` are the distinct events in order.
+    Day, unit and procedure of a milestone are those of its event. ``events``: the distinct events in the order of ``order``.
     """
 
     code: str
@@ -74,26 +74,26 @@ class Dossier:
 
     @property
     def legacy_level(self) -> int:
-        """The legacy level of its first event that has one; 0: none has."""
+        """The legacy level of the first event that has one; 0: no event has one."""
         return next((event.legacy_level for event in self.events if event.legacy_level), 0)
 
     @property
     def settled_full_any_return(self) -> bool:
-        """Settled toàn trình, however the result was returned."""
+        """Whether the dossier was settled toàn trình, however the result was returned."""
         return self.settled is not None and self.online and self.level == ServiceLevel.FULL
 
     @property
     def settled_full(self) -> bool:
-        """Settled toàn trình, and the result was not handed out at the counter."""
+        """Whether the dossier was settled toàn trình and the result was not handed out at the counter."""
         return self.settled_full_any_return and not self.returned_at_counter
 
     @property
     def closed(self) -> DossierEvent | None:
-        """The event that closed the dossier: settled or given back."""
+        """The event that closed the dossier: the one that settled it, else the one that gave it back; None: it is open."""
         return self.settled or self.given_back
 
     def counts_of(self, event: DossierEvent) -> frozenset[str]:
-        """The names of the counts in which one of ``events`` is included as a milestone of this dossier."""
+        """The names of the counts to which ``event``, one of ``events``, adds the dossier because it is a milestone."""
         found = {name for name in ("submitted", "settled", "refused", "withdrawn", "stopped") if getattr(self, name) is event}
         if "submitted" in found and self.online:
             found.add("submitted_online")
@@ -104,7 +104,7 @@ class Dossier:
 
 @dataclass(frozen=True, slots=True)
 class TooManyEvents:
-    """A code with more than ``MAX_EVENTS`` distinct events. It is part of no figure but ``events``."""
+    """A dossier code with more than ``MAX_EVENTS`` distinct events. Of all figures only ``events`` counts it."""
 
     code: str
     events: int
@@ -112,7 +112,7 @@ class TooManyEvents:
 
 @dataclass(frozen=True, slots=True)
 class ExcludedDossier:
-    """A dossier that an operator excluded. It has no milestones, and is part of no figure but ``events``."""
+    """A dossier that an operator excluded. It has no milestones; of all figures only ``events`` counts it."""
 
     code: str
     events: int
@@ -121,12 +121,12 @@ class ExcludedDossier:
 def judge(
     messages: Iterable[DossierEvent], decisions: Iterable[ExclusionDecision] = (), levels: Levels = no_levels
 ) -> Dossier | TooManyEvents | ExcludedDossier:
-    """The milestones of a dossier.
+    """Find the milestones of a dossier, or the reason why it has none.
 
     Args:
         messages: every known event of one dossier code, at least one; repeats and corrections included.
-        decisions: every decision of operators about it.
-        levels: those of the service catalogue.
+        decisions: every decision of operators about the dossier.
+        levels: the levels of the service catalogue.
     """
     events = distinct_events(messages)
     code = events[0].dossier_code
@@ -172,12 +172,12 @@ def distinct_events(messages: Iterable[DossierEvent]) -> tuple[DossierEvent, ...
 
 
 def order(event: DossierEvent) -> tuple[dt.datetime, int, bool, str, str]:
-    """The order of events within a dossier: time, status, named by the code before others, id as text, unit."""
+    """The sort key of events within a dossier: time, status, first those whose unit the dossier code names, id as text, unit."""
     return event.occurred_at, event.status, not event.named_by_code, event.event_id.hex, event.agency
 
 
 def _preference(message: DossierEvent) -> tuple[object, ...]:
-    """Of two messages with one id and status, the one with the greater value counts. A missing value is the smallest."""
+    """The key by which one of several messages with one id and status counts: the greatest. A missing value is the smallest."""
     return (
         message.occurred_at,
         message.named_by_code,
@@ -197,7 +197,10 @@ def _first(events: Sequence[DossierEvent], status: Status) -> DossierEvent | Non
 
 
 def _settled(events: Sequence[DossierEvent]) -> int | None:
-    """The position of the first 9; without one, that of the first 10 that does not return a dossier that ended unsettled."""
+    """The position of the event that settles the dossier, or None.
+
+    It is the first 9, or without a 9 the first 10 that does not return a dossier that was refused, withdrawn or stopped.
+    """
     by_ten = None
     for position, event in enumerate(events):
         if event.status == Status.SETTLED:
@@ -208,26 +211,26 @@ def _settled(events: Sequence[DossierEvent]) -> int | None:
 
 
 def returns_unsettled(events: Sequence[DossierEvent], position: int) -> bool:
-    """Whether the 10 at a position returns a dossier that was refused, withdrawn or stopped.
+    """Whether the 10 at ``position`` returns the papers of a dossier that was refused, withdrawn or stopped.
 
-    It does when the event directly before it, not counting other 10s, is a 3, 7 or 8.
+    True when the last event before ``position`` that is not a 10 is a 3, 7 or 8.
     """
     before = next((event for event in reversed(events[:position]) if event.status != Status.RETURNED), None)
     return before is not None and before.status in ENDS_UNSETTLED
 
 
 def _level(events: Sequence[DossierEvent], settled_at: int) -> str:
-    """The level of the settled event, else that of the nearest event before it that has one."""
+    """The level of the settled event, else that of the nearest event before it that has a level; "": none has one."""
     return next((event.service_level for event in reversed(events[: settled_at + 1]) if event.service_level), "")
 
 
 def catalogued_level(settled: DossierEvent, levels: Levels) -> str:
-    """The level of the catalogue for the unit and procedure of a settled event on its day."""
+    """The level that the catalogue has for the unit and procedure of a settled event on the event's day."""
     return levels(settled.agency, settled.procedure_code, civil_day(settled.occurred_at))
 
 
 def given_back_by(events: Sequence[DossierEvent]) -> DossierEvent | None:
-    """The first 3, 7 or 8 after which the dossier is not taken up again."""
+    """The event that gives a dossier back: the first 3, 7 or 8 after which no event takes it up again; None: there is none."""
     found = None
     for event in reversed(events):
         if event.status in TAKES_UP:
@@ -238,7 +241,7 @@ def given_back_by(events: Sequence[DossierEvent]) -> DossierEvent | None:
 
 
 def due_date(events: Sequence[DossierEvent], closed: DossierEvent | None) -> dt.datetime | None:
-    """The due date of the last event that has one, up to the event that closed the dossier."""
+    """The due date of the last event that has one, not reading events after ``closed``; None: no event has one."""
     due = None
     for event in events:
         due = event.due_at or due

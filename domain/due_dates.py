@@ -1,7 +1,9 @@
-"""Figures with due dates: on time by due day, settled before or after it, and the rule of the 766 index.
+"""Figures with due dates: on time by due day, settled before or after the due day, and formula 2.1 of the 766 index.
 
-Three rules are in official use, and they differ: provincial bulletins count the dossiers that fell due in a period, others those
-that were settled in it, and formula 2.1 of the 766 index those in hand. Source of the rules: docs/domain.md, "Due dates".
+Three rules are in official use, and they differ. Provincial bulletins count the dossiers that fell due in a period, other sources
+those that were settled in it, and formula 2.1 of the 766 index those that were in hand in it.
+
+Source of the rules: docs/domain.md, "Due dates".
 """
 
 from __future__ import annotations
@@ -31,14 +33,14 @@ _ACCEPTED: Final = frozenset(
 
 
 class DueResult(enum.StrEnum):
-    """What became of a dossier by its due day. The value is the name of the count."""
+    """Whether a dossier was settled by its due day. The value is the name of the count."""
 
     ON_TIME = "on_time"
     LATE_OR_OVERDUE = "late_or_overdue"
 
 
 class SettledResult(enum.StrEnum):
-    """When a settled dossier was settled. The value is the name of the count."""
+    """Whether a dossier was settled before, on or after its due day. The value is the name of the count."""
 
     BEFORE_DUE = "settled_before_due"
     ON_DUE = "settled_on_due"
@@ -55,10 +57,10 @@ class Result766(enum.StrEnum):
 
 
 def by_due_day(dossier: Dossier, period: Period, *, today: dt.date) -> DueResult | None:
-    """By due day (provincial bulletins): whether a dossier that fell due in the period was settled by then.
+    """By due day (provincial bulletins): whether a dossier that fell due in the period was settled on or before its due day.
 
-    None: it did not fall due in the period, its due day is not over, or it was given back on or before it. Belongs to the unit of
-    *submitted*, followed to the last day of the period.
+    None: the dossier did not fall due in the period, its due day is not over, or it was given back on or before the due day. It
+    counts for the unit of its submitted event, followed through the successions to the last day of the period.
 
     Args:
         dossier: the dossier.
@@ -78,7 +80,10 @@ def by_due_day(dossier: Dossier, period: Period, *, today: dt.date) -> DueResult
 
 
 def of_the_settled(dossier: Dossier, period: Period) -> SettledResult | None:
-    """When a dossier that was settled in the period was settled; None for others. Belongs to the unit of *settled*."""
+    """Whether a dossier settled in the period was settled before, on or after its due day; None: it was not settled then.
+
+    It counts for the unit of its settled event.
+    """
     if dossier.settled is None:
         return None
     settled = civil_day(dossier.settled.occurred_at)
@@ -94,24 +99,25 @@ def of_the_settled(dossier: Dossier, period: Period) -> SettledResult | None:
 
 @dataclass(frozen=True, slots=True)
 class _End:
-    """When the clock of a dossier stopped, and whether it is late whatever the due date says."""
+    """The time up to which a dossier is measured by formula 2.1, and whether it is late whatever its due date is."""
 
     at: dt.datetime
     late: bool = False
 
 
 def by_766(dossier: Dossier, period: Period, *, longest_days: int | None = None) -> Result766 | None:
-    """Formula 2.1 of the 766 index: whether a dossier in hand in the period is on time, without the time that it waited.
+    """Formula 2.1 of the 766 index: whether a dossier in hand in the period is on time.
 
-    Only events up to the end of the period are read. Belongs to the unit of *submitted*, followed to the last day.
+    The time that it waited for supplements is subtracted. Only events up to the end of the period are read. The dossier counts
+    for the unit of its submitted event, followed through the successions to the last day of the period.
 
     Args:
         dossier: the dossier.
         period: whole civil days.
-        longest_days: longest time of the procedure in the catalogue (calendar days); only used without a due date.
+        longest_days: longest time of the procedure in the catalogue, in calendar days; only for a dossier without a due date.
 
     Returns:
-        None: it was not in hand in the period, or not accepted by its end.
+        None: the dossier was not in hand in the period, or not accepted by the end of the period.
     """
     period_end = day_start(period.end + dt.timedelta(days=1))
     if not _in_hand(dossier, period):
@@ -140,7 +146,7 @@ def _in_hand(dossier: Dossier, period: Period) -> bool:
 
 
 def _single_requests(events: Sequence[DossierEvent]) -> list[DossierEvent]:
-    """The events without a 5 that directly follows another: several 5 in succession are one, at the first of them."""
+    """The events without each 5 that directly follows another 5: of several 5 in succession only the first stays."""
     request = Status.SUPPLEMENT_REQUESTED
     return [event for before, event in pairwise([None, *events]) if event is not None and not _both(before, event, request)]
 
@@ -164,7 +170,7 @@ def _end_766(events: Sequence[DossierEvent], last_instant: dt.datetime) -> _End:
 
 
 def _waited(events: Sequence[DossierEvent], end: dt.datetime) -> dt.timedelta:
-    """The time that a dossier waited for supplements: from each 5 to the next event, not beyond the end."""
+    """The time that a dossier waited for supplements: the sum from each 5 to the next event, not beyond ``end``."""
     waited = dt.timedelta(0)
     for event, following in pairwise([*events, None]):
         if event is not None and event.status == Status.SUPPLEMENT_REQUESTED and event.occurred_at < end:

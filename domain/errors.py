@@ -5,10 +5,10 @@
     |- UnavailableError      a part does not answer; the message says which one and what to do (exit code 2)
     |- InvariantError        something that must never happen; the worker stops to avoid counting wrongly (exit code 1)
     |- DeadLetterLimitError  a worker would dead-letter too many messages; a person has to decide (exit code 3)
-    `- ReplacedError         another process has the place of this one; a restart would take it back (exit code 4)
+    `- ReplacedError         another process joined under the name of this one; a restart would end that one (exit code 4)
 
-Errors of the storage are named by consequence in ``sinks.errors``. Rejected messages are values (``domain.events.Rejection``),
-not exceptions.
+``sinks.errors`` has the errors of the storage, named by what follows from them. A rejected message is a value
+(``domain.events.Rejection``), not an exception.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class ConfigurationError(PortalPulseError):
 
 
 class UnavailableError(PortalPulseError):
-    """A part of the system cannot be reached or refuses access. Starting it or granting access resolves this."""
+    """A part of the system cannot be reached or refuses access. It must be started, or access be granted."""
 
     exit_code = 2
 
@@ -72,7 +72,7 @@ FATAL: Final = (MemoryError, InvariantError)
 
 
 def describe_error(error: BaseException) -> str:
-    """An unexpected error in one line of ASCII: its type, the line of code that raised it, its text. Never raises."""
+    """Describe an unexpected error in one line of ASCII: its type, the line of code that raised it, its text. Never raises."""
     try:
         text = str(error)
     except Exception:  # noqa: BLE001 - converting an unknown error to text may fail, too
@@ -81,14 +81,23 @@ def describe_error(error: BaseException) -> str:
 
 
 def place_of_error(error: BaseException) -> str:
-    """The type of an unexpected error and the line of code that raised it, without its text, which may quote a message."""
+    """The type of an unexpected error and the line of code that raised it. Omits its text, which may quote a message."""
     frames = traceback.extract_tb(error.__traceback__)
     location = f" in {PurePath(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     return f"{type(error).__name__}{location}"
 
 
 def refuse_unknown(what: str, given: Collection[str], known: Collection[str]) -> None:
-    """Raises: ConfigurationError: there is no ``what`` (parameter, field) of a name that is given."""
+    """Refuse names that are not known.
+
+    Args:
+        what: the word for what is named: parameter, field.
+        given: the names to check.
+        known: the names that exist.
+
+    Raises:
+        ConfigurationError: a given name is not known; the message names it and lists the known ones.
+    """
     if unknown := sorted(set(given) - set(known)):
         listed = f"{what.capitalize()}s: {', '.join(sorted(known))}." if known else f"There are no {what}s here."
         raise ConfigurationError(f"There is no {what} {unknown[0][:40]!r}.", remedy=listed)

@@ -86,7 +86,7 @@ LEGACY_LEVELS = range(1, 5)
 
 
 class Reason(enum.StrEnum):
-    """Why a message was dead-lettered: the closed list of values of ``dead_letters.reason`` and of the metric's label."""
+    """Why a message was dead-lettered: every value of the column ``dead_letters.reason`` and of the metrics' label ``reason``."""
 
     EMPTY = "empty"
     TOO_LARGE = "too_large"
@@ -117,7 +117,7 @@ class Reason(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DossierEvent:
-    """One valid event. ``agency`` is responsible for it on its day: ``agency_code`` or its successor."""
+    """One valid event. ``agency``: its unit, the level-1 code of the agency that it counts for (``domain.units``)."""
 
     event_id: uuid.UUID
     dossier_code: str

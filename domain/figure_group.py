@@ -1,4 +1,4 @@
-"""What a group of figures over whole dossiers is, and its rates. ``domain.figure_groups`` lists the groups."""
+"""The definition of a group of figures over whole dossiers, and its rates. ``domain.figure_groups`` lists the groups."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from domain.indicators import Indicator, Ratio
 
 
 class Grouping(enum.StrEnum):
-    """By what figures are divided; the value is the name of the option."""
+    """The parts for which figures are shown separately; the value is the name in options."""
 
     UNIT = "unit"
     SUB_UNIT = "sub-unit"  # the receiving unit that the dossier code names
@@ -20,14 +20,15 @@ class Grouping(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A group of figures.
+    """A group of figures that are counted together.
 
     Attributes:
-        name: in options and in JSON.
+        name: name of the group in options and in JSON.
         name_vi, name_en: headings.
-        figures: its counts in order; ``numerator`` is the name of the count and ``denominator`` that of another count or "".
-        by_last_day: whether units are followed through the successions to the last day of the period, whatever map a report has.
-        in_tallies: whether its counts are tallied; else they are read from whole dossiers.
+        figures: the group's counts in order. ``numerator`` names the count itself, ``denominator`` another count, or "": no rate.
+        by_last_day: whether units are followed through the successions to the last day of the period, whatever the report's units
+            (``domain.unit_maps``) are.
+        in_tallies: whether the tallies have the counts; otherwise they are read from whole dossiers.
     """
 
     name: str
@@ -39,17 +40,17 @@ class Group:
 
     @property
     def counts(self) -> tuple[str, ...]:
-        """The names of its counts, in order."""
+        """The names of the group's counts, in order."""
         return tuple(figure.code for figure in self.figures)
 
     @property
     def rates(self) -> tuple[Indicator, ...]:
-        """Its figures that are rates."""
+        """The figures of the group that are rates: those with a denominator."""
         return tuple(figure for figure in self.figures if figure.denominator)
 
 
 def rate(figure: Indicator, counts: Mapping[str, int]) -> Ratio:
-    """The numerator and denominator of a rate of a group."""
+    """The numerator and denominator of a figure that is a rate, taken from the counts of its group."""
     return Ratio(counts.get(figure.numerator, 0), counts.get(figure.denominator, 0))
 
 
@@ -58,7 +59,7 @@ _NEEDS_DUE: Final = {"due": ("due", "without_due_date"), "due-766": ("base_766",
 
 
 def lacks_due_dates(group: str, figure: Indicator, counts: Mapping[str, int]) -> bool:
-    """Whether a rate says nothing because its dossiers have no due date."""
+    """Whether a rate of a group means nothing, because the dossiers that it is about have no due date."""
     if group in _NEEDS_DUE:
         base, without = _NEEDS_DUE[group]
         return figure.denominator == base and not counts.get(base, 0) and counts.get(without, 0) > 0

@@ -1,7 +1,9 @@
-"""The groups of figures over whole dossiers: balance, due dates, accepted late, channels. What each figure is and divides.
+"""The groups of figures over whole dossiers, such as balance, due dates, accepted late and channels, and what each figure is.
 
-A group is counted together, for the same dossiers. Each figure is a count; one with a denominator is also a rate of two counts of
-its group. ``domain.group_counts`` says what one dossier adds. Source of the rules: docs/domain.md.
+The figures of a group are counted together, for the same dossiers. Each figure is a count. A figure with a denominator is also a
+rate of two counts of its group. ``domain.group_counts`` says what one dossier adds to a group.
+
+Source of the rules: docs/domain.md.
 """
 
 from __future__ import annotations

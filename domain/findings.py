@@ -1,6 +1,7 @@
 """Findings: what is unusual about a dossier, for the people who keep a portal's data in order.
 
-Each kind counts a dossier once, on the day and for the unit of the event that shows it. No finding changes a figure.
+A dossier has at most one finding of each kind. It counts on the day and for the unit of the event that shows it. No finding
+changes a figure.
 Source: docs/domain.md, "Findings".
 """
 
@@ -70,12 +71,12 @@ MEANINGS: Final[Mapping[FindingKind, str]] = MappingProxyType(
         FindingKind.FIRST_SEEN_LATE: "the first event is neither 1 nor 2: the portal did not send the beginning",
         FindingKind.SETTLED_BEFORE_SUBMITTED: "settled at a time before every 1 and 2",
         FindingKind.SEVERAL_CHANNELS: "an event has another channel (kênh tiếp nhận) than the dossier",
-        FindingKind.SEVERAL_UNITS: "an event of a unit (cơ quan) that no succession links to the first one",
+        FindingKind.SEVERAL_UNITS: "an event of a unit (cơ quan) that no succession links to the unit of the first event",
         FindingKind.OTHER_UNIT_THAN_CODE: "an event of a unit that the dossier code (mã hồ sơ) does not name",
-        FindingKind.CORRECTED_TIME: "an event was sent again with another time; the latest counts",
+        FindingKind.CORRECTED_TIME: "an event was sent again with another time; the latest time counts",
         FindingKind.NO_CHANNEL: "no event has a channel: the dossier counts as not online",
-        FindingKind.NO_LEVEL: "settled, and no event up to then has a level (mức độ): the catalogue's counts, if it has one",
-        FindingKind.LEVEL_DIFFERS: "settled at another level than the catalogue has (mức độ khác danh mục): the sent one counts",
+        FindingKind.NO_LEVEL: "settled, and no event up to then has a level (mức độ): the catalogue's level counts, if any",
+        FindingKind.LEVEL_DIFFERS: "settled at another level than the catalogue's (mức độ khác danh mục): the sent level counts",
         FindingKind.NOT_IN_CATALOGUE: "settled, and the catalogue of the unit lacks the procedure (thủ tục ngoài danh mục)",
         FindingKind.TOO_MANY_EVENTS: f"more than {MAX_EVENTS:,} events with one code: part of no figure but events",
         FindingKind.EXCLUDED: "excluded by an operator (loại khỏi thống kê): part of no figure but events",
@@ -85,7 +86,7 @@ MEANINGS: Final[Mapping[FindingKind, str]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A finding about a dossier. ``event`` gives day and unit; None for a code that has no day."""
+    """A finding about a dossier. ``event`` shows it and gives its day and unit; None for the kinds of ``WITHOUT_EVENT``."""
 
     kind: FindingKind
     dossier_code: str
@@ -102,9 +103,9 @@ def findings(
 
     Args:
         messages: every known event of one dossier code, at least one; repeats and corrections included.
-        registry: knows which units a succession links.
-        decisions: every decision of operators about it.
-        catalogue: what units offer.
+        registry: the registry of agencies, which says which units a succession links.
+        decisions: every decision of operators about the dossier.
+        catalogue: the service catalogue of the units.
     """
     messages = tuple(messages)
     dossier = judge(messages, decisions, catalogue.level)
@@ -122,10 +123,10 @@ def findings(
 
 
 def needed_messages(messages: Iterable[DossierEvent]) -> tuple[DossierEvent, ...]:
-    """A part of the messages of a dossier that has the same findings, also together with further messages of it.
+    """The messages of a dossier that are enough for its findings; the others can be forgotten, even when more messages follow.
 
-    At most two for each distinct event: the one that counts, and one with another time. So the memory that a dossier needs
-    depends on its events, not on how often they were sent.
+    They are at most two for each distinct event: the message that counts, and one with another time. So the memory that a dossier
+    needs depends on the number of its events, not on how often they were sent.
     """
     messages = tuple(messages)
     counting = {(event.event_id.bytes, event.status): event for event in distinct_events(messages)}
@@ -142,7 +143,7 @@ def _first(events: Iterable[DossierEvent], condition: Callable[[DossierEvent], b
 
 
 def _after(events: Sequence[DossierEvent], statuses: frozenset[Status]) -> Sequence[DossierEvent]:
-    """The events after the first one with one of these statuses."""
+    """The events after the first event that has one of ``statuses``; empty: no event has one."""
     start = next((position for position, event in enumerate(events) if event.status in statuses), len(events))
     return events[start + 1 :]
 
@@ -201,7 +202,10 @@ def _no_level(dossier: Dossier) -> DossierEvent | None:
 
 
 def _beside_catalogue(dossier: Dossier, catalogue: Catalogue) -> dict[FindingKind, DossierEvent | None]:
-    """What the catalogue says otherwise about a settled dossier. Without a catalogue on that day it says nothing."""
+    """The findings of a settled dossier whose level or procedure differs from the catalogue.
+
+    None when the unit has no entry at all in the catalogue on the day of the settled event.
+    """
     settled = dossier.settled
     if settled is None:
         return {}
@@ -230,7 +234,7 @@ _RULES: dict[FindingKind, Callable[[Dossier], DossierEvent | None]] = {
 
 
 def _corrected(dossier: Dossier, messages: Sequence[DossierEvent]) -> DossierEvent | None:
-    """The first counting event of which a message with another time is known."""
+    """The first distinct event of which a message with another time is known, or None."""
     times: dict[tuple[bytes, int], set[object]] = {}
     for message in messages:
         times.setdefault((message.event_id.bytes, message.status), set()).add(message.occurred_at)

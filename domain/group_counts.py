@@ -1,4 +1,4 @@
-"""What one dossier adds to each group of figures of a period: the statement of these counts with which SQL is compared."""
+"""What one dossier adds to each group of figures of a period. Tests compare the SQL of these counts with this module."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _LEVELS: Final = {3: "online_level_3", 4: "online_level_4"}
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What figures depend on besides the dossier.
+    """What the figures of a dossier depend on besides the dossier itself.
 
     Attributes:
         period: whole civil days.
         today: the civil day of the clock.
-        longest_days: (unit as stored, procedure) -> longest time in the catalogue (calendar days); see ``longest_days``.
+        longest_days: (unit as stored, procedure) -> longest time in the catalogue in calendar days; see ``longest_days`` below.
         working_days: which days are working days.
-        accepted_late_from: earlier registrations are not in the group of the accepted late.
+        accepted_late_from: dossiers registered before this day do not count in the group ``accepted-late``.
     """
 
     period: Period
@@ -45,14 +45,14 @@ class Circumstances:
 
 
 def part_of(grouping: Grouping, code: str, event: DossierEvent) -> str:
-    """The part of its unit to which a dossier belongs by one of its events; "" by unit."""
+    """The part of its unit to which a dossier belongs, by its code or by one of its events; "" when ``grouping`` is the unit."""
     if grouping is Grouping.SUB_UNIT:
         return sub_unit(code)
     return event.procedure_code if grouping is Grouping.PROCEDURE else ""
 
 
 def sub_unit(code: str) -> str:
-    """The receiving unit that a dossier code names, before its date.
+    """The receiving unit that a dossier code names: its part before the date.
 
     >>> sub_unit("000.00.12.H17-250601-0002")
     '000.00.12.H17'
@@ -61,9 +61,10 @@ def sub_unit(code: str) -> str:
 
 
 def longest_days(catalogue: Catalogue, registry: AgencyRegistry, day: dt.date) -> dict[tuple[str, str], int]:
-    """The longest time of each procedure in the entries in force on a day, for every stored unit that leads there.
+    """(unit as stored, procedure) -> longest time in calendar days, from the entries in force on ``day``.
 
-    Units are followed through the successions to ``day``. Where two agencies bring one procedure, the longer time holds.
+    Agencies and stored units are followed through the successions to ``day``: a merged unit has the times of its successor. When
+    the entries of two agencies with one successor have the same procedure, the longer time holds.
     """
     units = UnitMap(registry, day, day)
     found: dict[tuple[str, str], int] = {}
@@ -80,7 +81,7 @@ def longest_days(catalogue: Catalogue, registry: AgencyRegistry, day: dt.date) -
 
 
 def additions(group: str, dossier: Dossier, circumstances: Circumstances) -> Iterable[Addition]:
-    """What a dossier adds to a group of ``domain.figure_groups``: each pair is 1 more dossier.
+    """What a dossier adds to the group of ``domain.figure_groups`` with the name ``group``: each pair adds 1 to its count.
 
     Raises:
         ConfigurationError: the holidays of a year are not known.

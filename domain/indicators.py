@@ -1,8 +1,10 @@
-"""The published indicators: what they divide, by which day a dossier is placed, and who publishes them.
+"""The published indicators: numerator and denominator of each, the day that places a dossier in a period, and the publisher.
 
-Those of ``INDICATORS`` divide two counts of dossiers (domain.tiers). Those of ``SUPPLY_INDICATORS`` are about what is offered
-(domain.supply), from the service catalogue of the last day. Numerators and denominators are summed over agencies and then
-divided; ratios are never averaged. A denominator of 0 means "no data", never 0 %. Sources and open questions: docs/domain.md.
+Those of ``INDICATORS`` divide two counts of dossiers (domain.tiers). Those of ``SUPPLY_INDICATORS`` divide two numbers of offered
+procedures or services (domain.supply), by the service catalogue of the last day of the period. Numerators and denominators are
+summed over agencies and then divided; ratios are never averaged. A denominator of 0 means "no data", never 0 %.
+
+Sources and open questions: docs/domain.md.
 """
 
 from __future__ import annotations
@@ -18,12 +20,12 @@ class Indicator:
     """One indicator.
 
     Attributes:
-        code: as in reports, metrics and settings.
-        name_vi, name_en: official name, and in English.
-        numerator, denominator: what it divides; of ``INDICATORS`` the names of two counts of ``domain.tiers``.
-        placed_by: the day that places a dossier in a period.
-        source: who publishes it, or where its rule comes from.
-        remarks: what is open or to be known.
+        code: the name in reports, metrics and settings.
+        name_vi, name_en: the official name, and an English one.
+        numerator, denominator: the two numbers of which it is the ratio; in ``INDICATORS`` names of counts of ``domain.tiers``.
+        placed_by: which day decides to which period a dossier belongs.
+        source: who publishes the indicator, or where its rule comes from.
+        remarks: open questions, and what a reader has to know.
     """
 
     code: str
@@ -37,7 +39,7 @@ class Indicator:
 
 
 class ReturnAtCounter(enum.StrEnum):
-    """Whether a dossier whose result was handed out at the counter may count as toàn trình in I1. Both counts are stored."""
+    """Whether I1 counts a dossier as toàn trình although its result was handed out at the counter. Both counts are stored."""
 
     EXCLUDED = "excluded"
     COUNTED = "counted"
@@ -132,7 +134,7 @@ _I1_ANY_RETURN: Final = replace(
 
 
 def indicators_by(return_at_counter: ReturnAtCounter) -> Mapping[str, Indicator]:
-    """The indicators of dossiers, with the numerator of I1 that the setting chooses."""
+    """``INDICATORS``, with the numerator of I1 that ``return_at_counter`` chooses."""
     return INDICATORS if return_at_counter is ReturnAtCounter.EXCLUDED else {**INDICATORS, "I1": _I1_ANY_RETURN}
 
 
@@ -148,10 +150,10 @@ class Ratio:
 
     @property
     def no_data(self) -> bool:
-        """Whether nothing was counted."""
+        """Whether the denominator is 0, which means "no data", not 0 %."""
         return self.denominator == 0
 
 
 def ratio_of(indicator: Indicator, counts: object) -> Ratio:
-    """The indicator's two counts from an object with counts (``sinks.contract.tallies.Counts`` or similar)."""
+    """The ratio of an indicator; ``counts`` has its two counts as attributes (for example ``sinks.contract.tallies.Counts``)."""
     return Ratio(int(getattr(counts, indicator.numerator)), int(getattr(counts, indicator.denominator)))

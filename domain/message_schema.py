@@ -1,7 +1,7 @@
 """The message contract as JSON Schema (draft 2020-12), for senders; docs/messages.md explains it.
 
-The validator (``pipeline.decode.validator``) decides, and the schema is held to it by tests: it accepts every message that the
-validator accepts. It cannot express what is about bytes, the registry, or the present: see ``NOT_IN_SCHEMA``.
+The validator (``pipeline.decode.validator``) decides which messages are valid. Tests check that the schema accepts every message
+that the validator accepts. It cannot express rules about bytes, the registry, or the present: see ``NOT_IN_SCHEMA``.
 """
 
 from __future__ import annotations
@@ -31,5 +31,5 @@ NOT_IN_SCHEMA: Final[Mapping[Reason, str]] = MappingProxyType(
 
 
 def schema_text() -> str:
-    """The schema as it ships with portalpulse."""
+    """The JSON Schema that ships with portalpulse, as text."""
     return resources.files("domain").joinpath("data/dossier_event.schema.json").read_text(encoding="utf-8")

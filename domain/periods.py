@@ -34,17 +34,17 @@ LAST_INSTANT = dt.datetime(2106, 2, 6, 16, 59, 59, 999_000, dt.UTC)
 
 
 def civil_day(instant: dt.datetime) -> dt.date:
-    """The local day of an aware instant."""
+    """The civil day in Viet Nam of an aware instant."""
     return (instant.astimezone(dt.UTC) + _OFFSET).date()
 
 
 def civil_day_of_number(number: int) -> dt.date:
-    """The day that is so many days after 1970-01-01."""
+    """The day ``number`` days after 1970-01-01."""
     return _EPOCH + dt.timedelta(days=number)
 
 
 def parse_day(text: str) -> dt.date:
-    """A day written as 2024-08-20. Other forms of ISO 8601 are refused: 2024-W33 names a week but would be read as its Monday.
+    """Read a day written as 2024-08-20. Other forms of ISO 8601 are refused: 2024-W33, a week, would be read as its Monday.
 
     Raises:
         ValueError: the text has another form, or there is no such day.
@@ -55,7 +55,7 @@ def parse_day(text: str) -> dt.date:
 
 
 def parse_instant(text: str) -> dt.datetime:
-    """A day in the form of ``parse_day`` (its midnight), or a day with a time. Without an offset the result has no time zone.
+    """Read a day with a time, or a day alone, which means its midnight. Without an offset the result has no time zone.
 
     Raises:
         ValueError: the form is not 2024-08-20, 2024-08-20 08:00 or 2024-08-20T08:00:00+07:00, or there is no such time.
@@ -66,7 +66,7 @@ def parse_instant(text: str) -> dt.datetime:
 
 
 def day_start(day: dt.date) -> dt.datetime:
-    """The first instant of a local day, in UTC."""
+    """The first instant of a civil day in Viet Nam, in UTC."""
     return dt.datetime.combine(day, dt.time(), VIETNAM).astimezone(dt.UTC)
 
 
@@ -89,12 +89,12 @@ class Period:
         return (self.end - self.start).days + 1
 
     def instants(self) -> tuple[dt.datetime, dt.datetime]:
-        """The first instant, and the instant just after the last day, in UTC."""
+        """The first instant of the period, and the instant just after its last day, in UTC."""
         return day_start(self.start), day_start(self.end + dt.timedelta(days=1))
 
 
 class Window(enum.StrEnum):
-    """The windows of the exported gauges; the value is the ``window`` label."""
+    """The windows of the exported gauges; the value is that of the label ``window``."""
 
     HOUR = "1h"
     DAY = "1d"
@@ -104,7 +104,7 @@ class Window(enum.StrEnum):
     YEAR = "ytd"
 
     def bounds(self, now: dt.datetime) -> tuple[dt.datetime, dt.datetime]:
-        """Start and end (excluded) in UTC.
+        """Start and end of the window at ``now``, in UTC; the end is not part of it.
 
         Rolling windows end with the current minute. Civil windows (month, year to date) start at local midnight and end with the
         last instant of today.
@@ -117,7 +117,7 @@ class Window(enum.StrEnum):
         return Period(first, today).instants()
 
     def period(self, now: dt.datetime) -> Period | None:
-        """The civil period of the window, or None for a rolling one."""
+        """The civil days of the window at ``now``, or None for a rolling window."""
         if self in _ROLLING:
             return None
         start, end = self.bounds(now)

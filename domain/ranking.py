@@ -9,11 +9,11 @@ from domain.indicators import Ratio
 
 
 def ranks(ratios: Mapping[str, Ratio], *, min_volume: int = 1) -> dict[str, int]:
-    """The rank of each name, by exact rates. A name without data, or with fewer dossiers than ``min_volume``, has none.
+    """Agency -> its rank, by exact rates. An agency without data, or with fewer dossiers than ``min_volume``, is omitted.
 
     Args:
-        ratios: name -> its numerator and denominator.
-        min_volume: smallest denominator that is ranked.
+        ratios: agency -> its numerator and denominator.
+        min_volume: smallest denominator with which an agency is ranked.
     """
     rates = {
         name: Fraction(ratio.numerator, ratio.denominator)

@@ -1,6 +1,6 @@
-"""The class of a rate, which decides its colour on boards and in reports: zero, below 5, below 10, below the target, met.
+"""The class of a rate, which decides its colour on boards and in reports: zero, below 5 %, below 10 %, below target, target met.
 
-5 % and 10 % are cut-offs of press and ministry, not legal limits. When an alert is due is a setting (``ThresholdPolicy``).
+5 % and 10 % are limits that press and ministry use, not legal ones. Classes raise no alert: settings (``ThresholdPolicy``) do.
 Classes compare exact fractions; exactly 5 % is not below 5 %.
 """
 
@@ -13,7 +13,7 @@ from domain.indicators import Ratio
 
 
 class RateClass(enum.StrEnum):
-    """The class of a rate, the lowest first."""
+    """The classes of rates, the lowest first, then those without a target and without data."""
 
     ZERO = "zero"
     BELOW_5 = "below_5"
@@ -25,7 +25,7 @@ class RateClass(enum.StrEnum):
 
 
 def class_of(ratio: Ratio, target: Fraction | None) -> RateClass:
-    """The class of a rate, by exact fractions."""
+    """The class of a rate, compared with the limits and ``target`` as exact fractions. ``target`` None: there is no target."""
     if ratio.no_data:
         return RateClass.NO_DATA
     rate = Fraction(ratio.numerator, ratio.denominator)

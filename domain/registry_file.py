@@ -24,11 +24,11 @@ _SHOWN: Final = 40  # characters of a wrong value
 
 
 def read_rows(content: bytes | str, *, name: str) -> tuple[Agency, ...]:
-    """The rows of a registry.
+    """Read and check the rows of a registry of agencies.
 
     Args:
         content: CSV with commas and a first line that names the columns, as in ``data/agencies.csv``; bytes are UTF-8.
-        name: of the file, for errors.
+        name: the name of the file in errors.
 
     Raises:
         ConfigurationError: the content is not UTF-8 or CSV, lacks a column, or a row is malformed or contradicts another.
@@ -70,7 +70,7 @@ def _decoded(content: bytes, name: str) -> str:
 
 
 def _lines(text: str, name: str) -> Iterator[tuple[int, list[str]]]:
-    """The lines that are not empty, with the number at which each of them begins."""
+    """The rows of the CSV that are not empty, each with the number of the line on which it begins."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     begin = 1
     try:
@@ -93,11 +93,11 @@ def _check_header(header: list[str], name: str) -> None:
         )
     for column in header:
         if header.count(column) > 1:
-            raise _fault(name, 1, "the column is there twice", "Remove one of them.", column=column[:_SHOWN])
+            raise _fault(name, 1, "this column is there twice", "Remove one of the two.", column=column[:_SHOWN])
 
 
 class _Line:
-    """One line of a registry."""
+    """One line of a registry, as an ``Agency`` or an error that names line and column."""
 
     def __init__(self, name: str, number: int, fields: dict[str, str]) -> None:
         self._name, self._number = name, number
@@ -128,7 +128,7 @@ class _Line:
     def _text(self, column: str) -> str:
         text = self._fields[column]
         if not text or text != text.strip() or not text.isprintable():
-            raise self._wrong(column, "is not a name", "Write a name on one line, without spaces before or behind it.")
+            raise self._wrong(column, "is not a name", "Write a name on one line, without spaces before or after it.")
         return text
 
     def _block(self) -> str:

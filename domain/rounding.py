@@ -1,8 +1,8 @@
-"""Prints exact figures: rates in percent, changes in points and in percent, in English and Vietnamese notation.
+"""Turns exact figures into text: rates in percent, changes in points and in percent, in English and Vietnamese notation.
 
-A printed rate is cut by default, never rounded: 48 of 965 is below 5 % and prints 4.97. Decimals and rounding of a document are
-options (docs/domain.md). Everything is computed from integers. Thresholds are never compared with printed figures.
-``dashboards/queries/clickhouse.py`` and ``dashboards/rules/annotations.py`` cut in the languages of Grafana and Prometheus.
+A rate is cut by default, not rounded: 48 of 965 is below 5 % and prints 4.97. The number of decimals and the rounding of a report
+are options (docs/domain.md). Everything is computed from integers. Thresholds are never compared with printed figures.
+``dashboards/queries/clickhouse.py`` and ``dashboards/rules/annotations.py`` do the same in SQL and in templates of Prometheus.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ class Rounding(enum.StrEnum):
 
 
 def decimal(number: Fraction, *, decimals: int = 2, rounding: Rounding = Rounding.CUT) -> str:
-    """A number with a fixed number of decimals and a decimal point. Cut is towards zero, half-up away from it at the half.
+    """A number as text with ``decimals`` decimals and a decimal point.
+
+    ``CUT`` drops further decimals; ``HALF_UP`` rounds to the nearest, a half away from zero.
 
     >>> decimal(Fraction(-1, 3))
     '-0.33'
@@ -38,7 +40,7 @@ def decimal(number: Fraction, *, decimals: int = 2, rounding: Rounding = Roundin
 
 
 def percent(ratio: Ratio, *, decimals: int = 2, rounding: Rounding = Rounding.CUT) -> str | None:
-    """The ratio in percent with a fixed number of decimals, or None when there is no data.
+    """The ratio in percent as text with ``decimals`` decimals, or None when there is no data.
 
     >>> percent(Ratio(3247, 5000))
     '64.94'
@@ -49,9 +51,9 @@ def percent(ratio: Ratio, *, decimals: int = 2, rounding: Rounding = Rounding.CU
 
 
 def change_in_points(before: Ratio, after: Ratio, *, decimals: int = 2) -> str | None:
-    """The difference of two rates in percentage points (điểm phần trăm), exact and then cut towards zero; with its sign.
+    """``after`` minus ``before`` in percentage points (điểm phần trăm) as text with its sign; computed exactly, then cut.
 
-    None when either has no data.
+    None when one of the two has no data.
 
     >>> change_in_points(Ratio(12, 100), Ratio(24, 100))
     '+12.00'
@@ -63,9 +65,9 @@ def change_in_points(before: Ratio, after: Ratio, *, decimals: int = 2) -> str |
 
 
 def change_in_percent(before: Ratio, after: Ratio, *, decimals: int = 2) -> str | None:
-    """How much a rate grew in percent of what it was, exact and then cut towards zero; with its sign.
+    """The growth of a rate in percent of the rate ``before``, as text with its sign; computed exactly, then cut.
 
-    None when either has no data, or when it was 0.
+    None when one of the two has no data, or when the rate ``before`` is 0.
 
     >>> change_in_percent(Ratio(12, 100), Ratio(24, 100))
     '+100.00'
@@ -77,7 +79,7 @@ def change_in_percent(before: Ratio, after: Ratio, *, decimals: int = 2) -> str 
 
 
 def vietnamese(number: str) -> str:
-    """A number with a decimal point in Vietnamese notation: dots for thousands, a comma for decimals; a sign stays."""
+    """Turn a number as text into Vietnamese notation: dots for thousands, a comma for decimals. A sign stays."""
     sign = number[:1] if number[:1] in {"+", "-"} else ""
     whole, _, fraction = number.removeprefix(sign).partition(".")
     grouped = sign + f"{int(whole):,}".replace(",", ".")
@@ -85,5 +87,5 @@ def vietnamese(number: str) -> str:
 
 
 def signed(number: str) -> str:
-    """A printed number with its sign; zero has none."""
+    """A number as text with a plus sign in front when it is positive; zero has no sign."""
     return number if number.startswith("-") or not number.strip("0.") else f"+{number}"

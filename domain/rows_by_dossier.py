@@ -1,4 +1,4 @@
-"""Questions about numpy columns whose rows are sorted by dossier: the first row with a condition, the latest before each."""
+"""Finds rows in numpy columns that are sorted by dossier: the first or last row of a dossier for which a condition holds."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import numpy as np
 
 
 class RowsByDossier:
-    """Questions about rows that are sorted by dossier.
+    """Finds rows of each dossier for which a condition holds.
 
     Args:
-        dossier: number of the dossier of each row.
+        dossier: number of the dossier of each row, sorted.
 
-    When there is no such row, ``first`` gives the number of rows, ``last`` and ``latest_before`` give -1.
+    When no row is found, ``first`` gives the number of rows as its position, ``last`` and ``latest_before`` give -1.
     """
 
     def __init__(self, dossier: np.ndarray) -> None:
@@ -26,17 +26,20 @@ class RowsByDossier:
         return found, found < self._rows
 
     def last(self, condition: np.ndarray) -> np.ndarray:
-        """For each dossier the position of the last row for which the condition holds, or -1."""
+        """For each dossier the position of the last row for which the condition holds, or -1 when there is none."""
         found: np.ndarray = np.maximum.reduceat(np.where(condition, self._positions, -1), self.starts)
         return found
 
     def any(self, condition: np.ndarray) -> np.ndarray:
-        """For each dossier whether the condition holds for one of its rows."""
+        """For each dossier whether the condition holds for at least one of its rows."""
         found: np.ndarray = np.logical_or.reduceat(condition, self.starts)
         return found
 
     def latest_before(self, condition: np.ndarray, *, including: bool = False) -> np.ndarray:
-        """For each row the position of the latest row before it (or itself) in its dossier with the condition, or -1."""
+        """For each row the position of the last row before it in the same dossier for which the condition holds, or -1.
+
+        ``including``: the row itself is looked at, too.
+        """
         latest = np.maximum.accumulate(np.where(condition, self._positions, -1))
         if not including:
             latest = np.r_[-1, latest[:-1]]

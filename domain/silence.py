@@ -1,7 +1,7 @@
-"""How long an agency is usually quiet, from the days on which it sent something.
+"""How many working days an agency usually sends no event, found from the days on which it sent one.
 
-A small agency sends once a week, a large one every hour: what is silence for one is usual for the other. Weekends and holidays
-are not silence, hence working days.
+A small agency sends once a week, a large one every hour, so a fixed limit would be wrong for one of them. Days without events on
+weekends and holidays are expected, so only working days count.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ _WELL_KNOWN_DAYS: Final = 10
 
 
 def usual_pause(active: Sequence[int], working: Sequence[bool]) -> int:
-    """The longest pause between two days with events, in working days; consecutive working days are a pause of one.
+    """The longest pause between two days with events, in working days; between consecutive working days the pause is 1.
 
     Args:
-        active: numbers of the days with events, ascending, at least one; 0 is the first day that is looked at.
-        working: by the number of a day, whether it is a working day; as long as the days that are looked at.
+        active: numbers of the days with events, ascending, at least one; 0 is the first day of ``working``.
+        working: for each day from day 0 on, whether it is a working day.
 
-    Only the ``HISTORY_DAYS`` before the newest event are looked at: a silence that goes on does not become usual.
+    Only the ``HISTORY_DAYS`` before the newest event are read: the silence that lasts until now does not become usual.
     """
     begin = max(0, active[-1] - HISTORY_DAYS)
     days = [day for day in active if day >= begin]

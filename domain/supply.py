@@ -1,4 +1,4 @@
-"""The indicators of what is offered online, I2 to I4, from a catalogue and the services that had dossiers.
+"""The indicators I2 to I4 of what agencies offer online, from a service catalogue and the services that had dossiers.
 
 I2a tỷ lệ DVCTT toàn trình:                 procedures offered toàn trình / all procedures
 I2b the same, of procedures with dossiers:   ... / procedures with a dossier in the period
@@ -6,8 +6,9 @@ I2c the same, of eligible procedures:        ... / procedures that may be offere
 I3  tỷ lệ TTHC cung cấp DVCTT:               procedures offered một phần or toàn trình / all procedures
 I4  tỷ lệ DVCTT có phát sinh hồ sơ:          online services with a dossier submitted online / online services
 
-All of them are about the entries in force on one day, the last of the period. I4 counts services, so it sums over units. I2 and
-I3 count a procedure code once in each unit, block and the nation, at its highest level there, so they sum over nothing.
+All of them are about the entries in force on the last day of the period. I4 counts services, so its counts may be summed over
+units. I2 and I3 count a procedure code once in each unit, in each block and in the nation, at its highest level there, so their
+counts may not be summed.
 Source of the rules: docs/catalogue.md.
 """
 
@@ -33,7 +34,7 @@ UnitMap = Mapping[str, str] | Callable[[str], str | None]
 
 @dataclass(frozen=True, slots=True)
 class Supply:
-    """The indicators of a unit, a block or the nation. Numerators and denominators are procedures, for I4 services."""
+    """The indicators of a unit, a block or the nation. Numerators and denominators count procedures, those of I4 services."""
 
     i2a: Ratio
     i2b: Ratio
@@ -49,7 +50,7 @@ class Supply:
 
 @dataclass(frozen=True, slots=True)
 class SupplyFigures:
-    """The indicators of every unit that has an entry, of both blocks, and of the nation."""
+    """The indicators of every unit with an entry in force, of both blocks, and of the nation."""
 
     units: Mapping[str, Supply]
     blocks: Mapping[str, Supply]
@@ -58,7 +59,7 @@ class SupplyFigures:
 
 @dataclass(frozen=True, slots=True)
 class _Service:
-    """A service of the day; ``rank`` of its level among ``LEVELS``."""
+    """A service offered on the day, and whether it had dossiers. ``rank``: position of its level in ``LEVELS``."""
 
     key: ServiceKey
     block: str
@@ -79,18 +80,19 @@ def procedures_of(
 ) -> SupplyFigures:
     """The indicators I2a, I2b, I2c, I3 and I4 of a period that ends on ``day``.
 
-    Agencies of entries and of dossiers are followed through the successions to ``day``, so a dossier that was submitted to a
-    merged agency belongs to the service of its successor, and an entry of a merged agency that has no end is one of the
-    successor. Where two agencies bring the same procedure to one successor, it is one service, at the higher level. An agency
-    for which nobody is responsible on ``day`` has no service.
+    Agencies of entries and of dossiers are followed through the successions to ``day``. So a dossier that was submitted to a
+    merged agency belongs to the service of the successor, and so does an entry of a merged agency that is in force on ``day``.
+    When two merged agencies have the same procedure, it is one service of their successor, at the higher level. An agency for
+    which nobody is responsible on ``day`` has no service.
+
 
     Args:
-        catalogue: of any agencies and days.
+        catalogue: the service catalogue, with entries of any agencies and days.
         day: the last civil day of the period.
-        registry: of the agencies and their successions.
-        units: for each agency in force on ``day`` its unit in the map of the figures; None: each is its own unit.
-        submitted: (agency, procedure) with a dossier submitted in the period; the agency is that of the submitted event.
-        submitted_online: the same, of dossiers submitted online.
+        registry: the agencies and their successions.
+        units: agency in force on ``day`` -> the unit under which figures show it; None: each agency is its own unit.
+        submitted: (agency, procedure) of each dossier submitted in the period; the agency is that of the submitted event.
+        submitted_online: the same of each dossier submitted online in the period.
     """
     services = _services(
         catalogue, day, registry, _followed(submitted, day, registry), _followed(submitted_online, day, registry)
@@ -110,7 +112,7 @@ def procedures_of(
 
 
 def _followed(keys: Iterable[tuple[str, str]], day: dt.date, registry: AgencyRegistry) -> frozenset[ServiceKey]:
-    """Services by the agencies that are responsible on ``day``."""
+    """The services of (agency, procedure) pairs, each with the agency that is responsible on ``day``."""
     found = ((registry.responsible(agency, day), procedure) for agency, procedure in keys)
     return frozenset(ServiceKey(agency.code, procedure) for agency, procedure in found if agency is not None)
 
@@ -141,7 +143,7 @@ def _services(
 
 
 def _supply(services: Iterable[_Service]) -> Supply:
-    """The indicators of some services together: procedures once at their highest level, services each."""
+    """The indicators of some services together. Each procedure counts once, at its highest level; for I4 each service counts."""
     ranks: dict[str, int] = defaultdict(int)
     with_dossier, eligible, online = set(), set(), []
     for service in services:

@@ -1,4 +1,4 @@
-"""Targets of indicators, which stand in ``data/targets.csv`` with their sources, and what is missing to reach one."""
+"""Targets of indicators, read from ``data/targets.csv``, and how many dossiers are missing to reach one."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ def _targets() -> Mapping[tuple[str, int, str], Fraction]:
 
 
 def target_of(indicator: str, *, year: int, block: str) -> Fraction | None:
-    """The target of a year for a block, else for the nation; None when there is none. ``block`` "" is the nation."""
+    """The target of an indicator in a year for a block, else for the nation; None: neither has one. ``block`` "": the nation."""
     found = _targets()
     return found.get((indicator, year, block or _NATION), found.get((indicator, year, _NATION)))
 
 
 def missing_to(ratio: Ratio, limit: Fraction) -> int | None:
-    """How many new dossiers, all of them counted in the numerator, reach ``limit``: they count in the denominator, too.
+    """How many more dossiers a rate needs to reach ``limit``, if each of them counts in numerator and denominator.
 
-    0 when it is reached; None when no number reaches it (a limit of 1).
+    0 when ``limit`` is reached; None when no number of dossiers reaches it (a limit of 1).
     """
     gap = limit * ratio.denominator - ratio.numerator
     if gap <= 0:

@@ -33,7 +33,7 @@ class Countable(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A field of an event has one of some values, or none of them (``excluded``)."""
+    """The condition that a field of an event has one of ``values``, or with ``excluded`` that it has none of them."""
 
     field: str
     values: tuple[int | str, ...]
@@ -46,12 +46,12 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """An event is counted when every condition of at least one alternative holds."""
+    """The rule of a count: an event is counted when every condition of at least one alternative holds."""
 
     alternatives: tuple[tuple[Condition, ...], ...]
 
     def __call__(self, event: Countable) -> bool:
-        """Whether an event is counted."""
+        """Whether the rule counts an event."""
         return any(all(condition.holds(event) for condition in conditions) for conditions in self.alternatives)
 
 

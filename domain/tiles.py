@@ -1,4 +1,4 @@
-"""Where provinces stand on the map of tiles: one tile each, near its place in Viet Nam. Two layouts, of 63 and 34 provinces."""
+"""The places of provinces on the map of tiles, one tile for each. There are two layouts, of 63 and of 34 provinces."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Islands:
-    """Archipelagos that belong to a province; drawn in outline beside the tiles."""
+    """An archipelago and the code of its province. The map draws it in outline beside the tiles."""
 
     code: str
     name: str
@@ -34,6 +34,6 @@ def _layouts() -> Mapping[dt.date, Mapping[str, tuple[int, int]]]:
 
 
 def tiles_on(day: dt.date) -> Mapping[str, tuple[int, int]]:
-    """Province code -> column and row, counted from 0 at the top left, for the provinces of a day."""
+    """Province code -> column and row of its tile, counted from 0 at the top left, for the provinces in force on ``day``."""
     layouts = _layouts()
     return layouts[max((first for first in layouts if first <= day), default=min(layouts))]

@@ -1,7 +1,7 @@
 """The unit of an event: the agency that it is stored and counted for.
 
-It is decided once, when the event is read, from three things: the agency code sent, the agency code inside the dossier code, and
-the event's day. History that a successor sends again under its own code therefore counts for the unit that did the work.
+The unit is decided once, when the event is read, from three things: the agency code sent, the agency code inside the dossier
+code, and the event's day. So old events that a successor sends again under its own code count for the unit that did the work.
 Source: docs/domain.md, "Units".
 """
 
@@ -28,7 +28,7 @@ class EventUnit:
 
 
 def level_one(code: str) -> str | None:
-    """The level-1 agency code inside a full agency code or a dossier code; None when the form is wrong.
+    """The level-1 agency code inside a full agency code or a dossier code; None when ``code`` has another form.
 
     >>> level_one("000.00.12.H17"), level_one("H17.12"), level_one("000.00.16.H62-250601-0002")
     ('H17', 'H17', 'H62')
@@ -38,7 +38,7 @@ def level_one(code: str) -> str | None:
 
 
 def agency_level_one(agency_code: str) -> str | None:
-    """The level-1 code inside an agency code as sent; None when it has another form, for example that of a dossier code."""
+    """The level-1 code inside an agency code as sent; None when the text has another form, for example that of a dossier code."""
     return None if "-" in agency_code else level_one(agency_code)
 
 
@@ -46,11 +46,11 @@ def unit_of_event(registry: AgencyRegistry, *, agency_code: str, dossier_code: s
     """The unit of an event, or None when the agency code is unknown, or nobody was responsible for it on that day.
 
     The unit is the level-1 code in ``agency_code``, followed through the successions to the unit in force on ``day``. Exception:
-    when the dossier code contains a unit that was itself in force on that day, and the unit found is its successor, the unit of
-    the dossier code is meant. The successor may be newer than the day: its history is older than itself.
+    when the dossier code contains a unit that was in force on ``day``, and the unit found so is a successor of it, the event
+    counts for the unit of the dossier code. This holds even when the successor did not exist on ``day``.
 
     Args:
-        registry: of the agencies.
+        registry: the agencies and their successions.
         agency_code: as sent; a full code or only its level 1.
         dossier_code: well-formed.
         day: civil day of the event.
@@ -68,7 +68,7 @@ def unit_of_event(registry: AgencyRegistry, *, agency_code: str, dossier_code: s
 
 
 def names(registry: AgencyRegistry, dossier_code: str, unit: str, day: dt.date) -> bool:
-    """Whether the dossier code names the unit: its level-1 code, followed through the successions to ``day``, is that unit."""
+    """Whether the dossier code names ``unit``: its level-1 code, followed through the successions to ``day``, is ``unit``."""
     named = level_one(dossier_code)
     responsible = registry.responsible(named, day) if named is not None else None
     return responsible is not None and responsible.code == unit

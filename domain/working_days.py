@@ -1,7 +1,7 @@
 """Working days of Viet Nam: Monday to Friday without public holidays, and days that a decree exchanges.
 
-The only module that knows the holidays library. A year without a table is an error: a holiday that is not known would make a
-dossier late.
+Only this module uses the holidays library. A year whose holidays are not known is an error: a dossier could be judged late if a
+holiday counted as a working day.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class WorkingDays:
     """Which days are working days.
 
     Attributes:
-        working: days that a decree made working days, although they are weekends or holidays.
+        working: days that a decree made working days although they are weekends or holidays.
         off: days that a decree made days off.
     """
 
@@ -37,7 +37,7 @@ class WorkingDays:
         """Whether a day is a working day.
 
         Raises:
-            ConfigurationError: the holidays of its year are not known.
+            ConfigurationError: the holidays of the day's year are not known.
         """
         if day in self.working:
             return True
@@ -46,10 +46,10 @@ class WorkingDays:
         return day not in _holidays(day.year)
 
     def next_after(self, day: dt.date) -> dt.date:
-        """The first working day after a day.
+        """The first working day after ``day``.
 
         Raises:
-            ConfigurationError: the holidays of a year are not known.
+            ConfigurationError: the holidays of a year that is looked at are not known.
         """
         following = day + dt.timedelta(days=1)
         while not self.is_working(following):

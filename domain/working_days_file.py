@@ -1,4 +1,4 @@
-"""Reads working days and days off that a decree exchanges from CSV. A fault is one sentence that names file and line."""
+"""Reads from CSV the working days and days off that a decree exchanges. A fault is one sentence that names file and line."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _REMEDY: Final = f"Write a first line day,kind and then lines such as 2026-01-10
 
 
 def read_working_days(content: bytes, *, name: str) -> WorkingDays:
-    """The exchanged days of a file: CSV in UTF-8 with the columns ``day`` (2026-01-10) and ``kind`` (working or off).
+    """Read exchanged days from CSV in UTF-8 with the columns ``day`` (2026-01-10) and ``kind`` (working or off).
 
     Args:
-        content: of the file.
-        name: of the file, for errors.
+        content: the bytes of the file.
+        name: the name of the file in errors.
 
     Raises:
         ConfigurationError: the content has another form, or names a day twice.
@@ -32,7 +32,7 @@ def read_working_days(content: bytes, *, name: str) -> WorkingDays:
     except (UnicodeDecodeError, csv.Error) as error:
         raise ConfigurationError(f"{name} is not CSV in UTF-8.", remedy=_REMEDY) from error
     if not lines or tuple(map(str.strip, lines[0])) != COLUMNS:
-        raise ConfigurationError(f"{name}, line 1: it does not name the columns day and kind.", remedy=_REMEDY)
+        raise ConfigurationError(f"{name}, line 1 does not name the columns day and kind.", remedy=_REMEDY)
     found: dict[dt.date, str] = {}
     for number, fields in enumerate(lines[1:], 2):
         if not any(map(str.strip, fields)):

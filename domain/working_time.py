@@ -1,6 +1,6 @@
-"""Seconds of office hours between two instants: how long nothing came while somebody could have sent it.
+"""Seconds of office hours between two instants, so that silence is measured only while somebody could have sent something.
 
-Nights, weekends and public holidays do not pass. Office hours are 08:00 to 17:00 in Viet Nam on working days.
+Office hours are 08:00 to 17:00 in Viet Nam on working days. Nights, weekends and public holidays count as 0 seconds.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _FRIDAY: Final = 5
 
 
 class WorkingTime:
-    """Office hours that have passed until ``now``. Days are looked at once, so that many instants cost little.
+    """Seconds of office hours from any instant until ``now``. Every day is computed once, so that many instants cost little.
 
     Args:
         now: the present.
-        working_days: which days are working days; in a year without known holidays every day from Monday to Friday is one.
-        days: how many civil days before that of ``now`` are looked at.
+        working_days: which days are working days. In a year whose holidays are not known, Monday to Friday are working days.
+        days: how many civil days before that of ``now`` are computed.
     """
 
     def __init__(self, now: dt.datetime, working_days: WorkingDays, *, days: int) -> None:
@@ -41,14 +41,14 @@ class WorkingTime:
             self._seconds[day] = passed
 
     def is_working(self, day: dt.date) -> bool:
-        """Whether a day is a working day, by the holidays as far as they are known."""
+        """Whether a day is a working day. In a year whose holidays are not known: whether it is a Monday to Friday."""
         try:
             return self._working_days.is_working(day)
         except ConfigurationError:
             return day.isoweekday() <= _FRIDAY
 
     def since(self, instant: dt.datetime) -> float:
-        """Seconds of office hours from ``instant`` to now. Before the first day that is looked at: as from its midnight."""
+        """Seconds of office hours from ``instant`` to ``now``, counted at most from the midnight of the first computed day on."""
         day = civil_day(instant)
         if day >= self._today:
             return max(0.0, self._seconds[self._today] - self._open_seconds(self._today, until=min(instant, self._now)))

@@ -115,7 +115,7 @@ def test_maps_of_units():
     with pytest.raises(ConfigurationError, match="older than the period") as caught:
         unit_map("2024-12-31", registry=REGISTRY, period=year, today=MERGED)
     assert "2025-06-30" in caught.value.remedy
-    with pytest.raises(ConfigurationError, match="The units are 'now'"):
+    with pytest.raises(ConfigurationError, match="'now' does not name units"):
         unit_map("now", registry=REGISTRY, period=year, today=MERGED)
 
 
