@@ -1,1 +1,1 @@
-"""The audit: compares every tally with the stored events and repairs what differs; its steps, its rules and its routes."""
+"""The audit: compares every tally with the stored events, checks every dossier, and repairs what is wrong."""

@@ -1,4 +1,4 @@
-"""Compares one civil day in every tier."""
+"""Compares the tallies of one civil day with the stored events, in every tier."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LISTED = 2_000
 
 
 def compare_day(audit: TallyAudit, day: dt.date, *, settle: dt.timedelta, in_hand: InHand) -> DayComparison:
-    """Compare every tier of a day once. ``in_hand`` must be older than the call.
+    """Compare every tier of a day once. ``in_hand`` must have been read before the call.
 
     Raises:
         SinkError: the storage does not answer.

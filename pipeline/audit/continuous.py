@@ -26,16 +26,16 @@ _INSERT_GRACE = dt.timedelta(seconds=30)
 
 
 class ContinuousAudit(BackgroundRounds):
-    """Compares days that received events, days that looked wrong, and in turn all others; checks all dossiers, share by share.
+    """Compares days that looked wrong, days that received events, and in turn all others; checks all dossiers, share by share.
 
-    Reads only. Days and dossiers have a budget each, so that a long share delays no day for longer than it takes.
+    It only reads. Days and dossiers have a budget each, so that a long check of dossiers delays no day by more than its time.
 
-    Every error is counted, logged and followed by the next round: an audit never stops the process it runs in.
+    Every error is counted and logged, and the next round follows: an audit never stops the process in which it runs.
 
     Args:
-        interval: shortest pause between rounds (seconds); a round stops when it has used ``interval / duty`` seconds.
-        duty: a pause lasts at least this many times the duration of its round.
-        settle: events stored longer ago than this (seconds) must be tallied when Kafka says nothing about them.
+        interval: shortest pause between rounds (seconds); a round stops comparing after ``interval / duty`` seconds.
+        duty: a pause lasts at least this many times as long as the round before it.
+        settle: settling time (seconds): without Kafka's answer, events stored longer ago than this must be tallied.
         in_hand: asks Kafka which events the workers have in hand.
         clock: the wall clock.
     """
@@ -64,7 +64,7 @@ class ContinuousAudit(BackgroundRounds):
         self.state = AuditState()  # replaced as a whole, so that readers need no lock
 
     def round(self) -> float:
-        """Compare as many days as one round may; returns the pause until the next one (seconds)."""
+        """Compare days and check dossiers as far as the budgets allow; return the pause until the next round (seconds)."""
         began = self._monotonic()
         try:
             self._update_in_hand()
@@ -88,9 +88,10 @@ class ContinuousAudit(BackgroundRounds):
         return max(self._interval, self._duty * (self._monotonic() - began))
 
     def _update_in_hand(self) -> None:
-        """Ask Kafka once a round. An answer that is older than a comparison takes more events for unacknowledged, never fewer.
+        """Ask Kafka once a round which events the workers have in hand.
 
-        While Kafka is gone its last answer stays: nothing is acknowledged, and a worker may count what it holds for long.
+        The answer is older than the comparisons: it may call acknowledged events unacknowledged, never the reverse. While Kafka
+        does not answer, its last answer is used: workers acknowledge nothing then, and may long have events in hand.
         """
         before, found = self._in_hand, self._ask_in_hand()
         if found.kafka_answers is False:
@@ -117,7 +118,7 @@ class ContinuousAudit(BackgroundRounds):
                     self._compare(queue[number])
 
     def _check_dossiers(self) -> None:
-        """Check shares of the dossiers until the budget is used, one at least; then rest for ``duty`` times the cost."""
+        """Check shares of the dossiers, at least one, until the budget is used; then pause ``duty`` times as long."""
         began = self._monotonic()
         if began < self._next_share_at:
             return

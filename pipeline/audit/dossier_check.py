@@ -1,7 +1,7 @@
-"""Checks the dossiers of a share: what every stored message counts as, against its row in the index and its correction.
+"""Checks the dossiers of a share: whether every message counts as it should, by its row in the index and its correction.
 
-The truth comes from the stored messages alone, by the rules of the domain. A dossier with a message that workers have in hand is
-passed over: its corrections may still be on their way.
+What is right follows from the stored messages alone, by the rules of the domain. A dossier with a message that workers have in
+hand is passed over: its corrections may not be written yet.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _READ: Final = ("dossier", "occurred_at", "event_id", "id", "agency", "procedure
 
 
 class DossierFault(enum.StrEnum):
-    """What can be wrong about a message, or about a decision of an operator, which is in the index as messages are."""
+    """What can be wrong about a message, or about a decision of an operator, which is a row of the index like a message."""
 
     WRONG = "wrong"  # another correction would be right, or its correction saw more messages than there are
     MISSING = "missing"  # it needs a correction, and has none
@@ -47,7 +47,7 @@ class DossierFault(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FaultyMessage:
-    """An example: the message, what it counts as, and what is right."""
+    """A message as an example of a fault: ``counted`` is what it counts as, ``right`` what it should count as."""
 
     fault: DossierFault
     message: EventRef
@@ -61,7 +61,15 @@ def _no_faults() -> dict[DossierFault, int]:
 
 @dataclass(frozen=True, slots=True)
 class DossierFaults:
-    """What a check found: messages and dossiers looked at, dossiers passed over, faulty messages by fault, some examples."""
+    """What a check found.
+
+    Attributes:
+        messages, dossiers: numbers of those checked.
+        in_hand: number of dossiers passed over, because workers have a message of them in hand.
+        faults: fault -> number of messages.
+        examples: some faulty messages of each fault.
+        fallback_reason: why Kafka could not say which events are in hand; empty when it could.
+    """
 
     messages: int = 0
     dossiers: int = 0
@@ -72,11 +80,11 @@ class DossierFaults:
 
     @property
     def total(self) -> int:
-        """Faults of all kinds."""
+        """Number of faults of all kinds."""
         return sum(self.faults.values())
 
     def __add__(self, other: DossierFaults) -> DossierFaults:
-        """Both together; examples up to the limit of each kind."""
+        """The sum of two checks; of each kind of fault at most ``_EXAMPLES`` examples."""
         return DossierFaults(
             self.messages + other.messages,
             self.dossiers + other.dossiers,
@@ -87,7 +95,7 @@ class DossierFaults:
         )
 
     def confirming(self, before: DossierFaults) -> DossierFaults:
-        """Only what an earlier check of the same dossiers found as well: of each fault the smaller number."""
+        """The faults that an earlier check of the same dossiers (``before``) found, too; of each the smaller number."""
         faults = {fault: min(self.faults[fault], before.faults[fault]) for fault in DossierFault}
         return replace(self, faults=faults, examples=tuple(example for example in self.examples if faults[example.fault]))
 
@@ -98,12 +106,12 @@ class CheckedBlock:
 
     Attributes:
         rows: see ``DossierAudit.stored_dossiers``.
-        fault: position in ``DossierFault``, -1 for none.
-        counted, right: what each message counts as, and should (``BITS``).
-        dossier: number of its dossier, counted from 0 within the block.
-        stale: whether its dossier must be deleted from index and corrections before it can be right: they know messages that
-            are not stored any more, saw more messages than there are, or have a level note that the catalogue contradicts.
-        in_hand: whether its dossier was passed over.
+        fault: for each row the position of its fault in ``DossierFault``; -1: no fault.
+        counted, right: for each row what it counts as, and what it should count as (bits of ``BITS``).
+        dossier: for each row the number of its dossier, counted from 0 within the block.
+        stale: for each row whether a repair must first delete its dossier from index and corrections: these have messages that
+            are gone, saw more messages than there are, or have a level note that contradicts the catalogue.
+        in_hand: for each row whether its dossier was passed over, because workers have a message of it in hand.
     """
 
     rows: pa.Table
@@ -119,7 +127,7 @@ _POSITION: Final = {fault: position for position, fault in enumerate(DossierFaul
 
 
 def check_share(audit: DossierAudit, selection: DossierSelection, *, settle: dt.timedelta, in_hand: InHand) -> DossierFaults:
-    """Check every selected dossier. ``in_hand`` must have been read before the call.
+    """Check every selected dossier and sum up the faults. ``in_hand`` must have been read before the call.
 
     Raises:
         SinkError: the storage does not answer.
@@ -137,14 +145,14 @@ def check_share(audit: DossierAudit, selection: DossierSelection, *, settle: dt.
 def checked_blocks(
     audit: DossierAudit, selection: DossierSelection, *, settle: dt.timedelta, in_hand: InHand
 ) -> Iterator[CheckedBlock]:
-    """The selected dossiers in blocks, each judged."""
+    """Check the selected dossiers in blocks of about ``_BLOCK_ROWS`` rows; the blocks have every row and its fault."""
     batches = audit.stored_dossiers(selection, settle=settle, acknowledged=in_hand.acknowledged)
     for rows in _whole_dossiers(batches):
         yield _checked(rows, audit.levels)
 
 
 def _whole_dossiers(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """Batches that are in the order of dossiers, as tables that end where a dossier ends."""
+    """Join batches, whose rows are sorted by dossier, to tables that contain whole dossiers only."""
     waiting: list[pa.RecordBatch] = []
     count = 0
     for batch in batches:
@@ -166,7 +174,7 @@ def _whole_dossiers(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
 
 
 def _numbers(rows: pa.Table) -> np.ndarray:
-    """The halves of the number of each row's dossier."""
+    """The number of each row's dossier, as two 64-bit halves."""
     array = rows.column("dossier").combine_chunks()
     array = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
     data = np.frombuffer(array.buffers()[1], dtype=np.uint8)[array.offset * 16 : (array.offset + len(array)) * 16]
@@ -220,7 +228,7 @@ def _checked(rows: pa.Table, levels: Callable[[Collection[str]], CatalogueLevels
 
 
 def _claims(rows: pa.Table, counted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each message whether it is claimed, and whether as what it counts as."""
+    """For each message whether it has a claim, and whether one of its claims says what it counts as now."""
     array = rows.column("claims").combine_chunks()
     array = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
     lengths = np.diff(array.offsets.to_numpy())
@@ -263,7 +271,7 @@ def _names(bits: int) -> tuple[str, ...]:
 
 
 def _named(message: EventRef, codes: Mapping[bytes, str]) -> EventRef:
-    """The message with the code of its dossier; empty when no message of the dossier is stored."""
+    """The message with the code of its dossier instead of the number; the code is empty when no message of it is stored."""
     return replace(message, dossier_code=codes.get(bytes.fromhex(message.dossier_code), ""))
 
 
@@ -276,7 +284,7 @@ def _limited(examples: Iterable[FaultyMessage]) -> Iterator[FaultyMessage]:
 
 
 def days_of(rows: pa.Table) -> dict[dt.date, set[str]]:
-    """The civil days of messages, and the agencies of each day. Decisions and level notes among them are on no day."""
+    """Civil day -> agencies, of the messages among ``rows``. Decisions and level notes have no day and are ignored."""
     rows = rows.filter(pa.array(is_message(rows.column("facts").to_numpy())))
     keys = pa.table({"day": rows.column("occurred_at"), "agency": rows.column("agency").cast(pa.string())})
     found: dict[dt.date, set[str]] = {}

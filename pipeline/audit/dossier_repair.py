@@ -1,19 +1,20 @@
 """Repairs dossiers whose index rows or corrections are wrong. May run beside workers.
 
-Why each order is safe while workers write (they store a message, index it, look at its dossier, claim, look again and correct):
+Why the order of its steps is safe while workers write. For each message a worker stores it, indexes it, reads its dossier,
+claims, reads the dossier again and corrects.
 
-1. What is stale is deleted first, from the index and the corrections. A worker that looks now may see too few messages, and
-   writes corrections that saw fewer messages than the repair will see: they lose.
+1. The repair first deletes stale dossiers from the index and the corrections. A worker that reads such a dossier now may see too
+   few messages. Its corrections then saw fewer messages than those of the repair will, so those of the repair replace them.
 2. Then the stored messages are read and indexed. A message that this reading does not see is stored later, so its worker indexes
    it later, too, and after the deletion: the deletion removed no index row that is not written again. The same holds for the
    decisions of operators, which are read and indexed with the messages.
-3. Then every message of the dossier is claimed, and corrected after one more look. A message that is indexed before this look is
-   seen by it. One that is indexed afterwards is resolved by its worker, which then looks and finds the claims.
-4. The caller recounts the days at the end, under a raised epoch when something was deleted, because versions are smaller then. A
-   recount that a worker began before loses against it; one that begins later reads the corrections that are written.
+3. Then every message of the dossier is claimed, the dossier is read again, and the messages are corrected. This reading sees
+   every message that is indexed before. A message that is indexed later is resolved by its worker, which then finds the claims.
+4. The caller recounts the days at the end, under a raised epoch when something was deleted, because versions are smaller then.
+   This recount replaces one that a worker began before; a recount that begins later reads the new corrections.
 
-One case is left: a worker that looked before the deletion, and writes its corrections after it, saw messages that are gone, and
-its correction wins. The next check finds the correction, and the repair is repeated.
+One case is left: a worker that read the dossier before the deletion, and writes its corrections after it, saw messages that are
+gone, and its corrections replace those of the repair. The next check finds them, and the repair is repeated.
 """
 
 from __future__ import annotations
@@ -38,9 +39,12 @@ _TOGETHER = 20_000
 
 @dataclass(frozen=True, slots=True)
 class RepairedDossiers:
-    """What was repaired. ``days``: the civil days whose tallies must be recounted, and their agencies.
+    """What a repair did.
 
-    ``deleted``: whether something was deleted, so that the epoch must be raised before the recounts.
+    Attributes:
+        dossiers: number of repaired dossiers.
+        deleted: whether rows were deleted, so that the epoch must be raised before the recounts.
+        days: civil days whose tallies must be recounted -> their agencies.
     """
 
     dossiers: int = 0
@@ -49,13 +53,13 @@ class RepairedDossiers:
 
 
 class DossierRepair:
-    """Repairs shares of dossiers."""
+    """Repairs the wrong dossiers of a selection."""
 
     def __init__(self, audit: DossierAudit, index: DossierIndex) -> None:
         self._audit, self._index, self._resolver = audit, index, DossierResolver(index)
 
     def __call__(self, selection: DossierSelection, *, settle: dt.timedelta, in_hand: InHand) -> RepairedDossiers:
-        """Repair every wrong dossier of a selection, but those that workers have in hand."""
+        """Repair every wrong dossier of a selection, except those of which workers have a message in hand."""
         steps = self.steps(selection, settle=settle, in_hand=in_hand)
         while True:
             try:
@@ -66,7 +70,7 @@ class DossierRepair:
     def steps(
         self, selection: DossierSelection, *, settle: dt.timedelta, in_hand: InHand
     ) -> Generator[str, None, RepairedDossiers]:
-        """The repair, pausing between any two effects, so that a test can let workers act there."""
+        """The repair as a generator that pauses after every write, so that a test can let workers act in between."""
         wrong: dict[bytes, bool] = {}  # number -> whether it is stale
         days: dict[dt.date, set[str]] = {}
         for block in checked_blocks(self._audit, selection, settle=settle, in_hand=in_hand):
@@ -93,7 +97,7 @@ class DossierRepair:
 
 
 def _wrong_dossiers(block: CheckedBlock) -> tuple[dict[bytes, bool], pa.Table]:
-    """The wrong dossiers of a block, whether each is stale, and all their rows."""
+    """Number of each wrong dossier of a block -> whether it is stale; and all rows of these dossiers."""
     is_wrong = np.bincount(block.dossier, weights=block.fault >= 0)[block.dossier] > 0
     rows = block.rows.filter(pa.array(is_wrong))
     numbers = rows.column("dossier").to_pylist()

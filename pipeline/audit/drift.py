@@ -1,11 +1,11 @@
-"""Drift: which differences between tallies and stored events are faults, and which day is compared next.
+"""Drift: decides which differences between tallies and stored events are faults, and which day is compared next.
 
 A tally is right when each of its counts lies between the events that must be counted by now and all stored events. Events that
 the workers' group has not acknowledged need not be counted yet: a tally that lacks some of these is late, not wrong. A
-difference becomes drift when two comparisons, at least the settling time apart, both find it. The smaller of the two amounts
+difference becomes drift when two comparisons, at least the settling time apart, both find it. The smaller of the two differences
 counts, because tallies and events are not read at the same instant.
 
-Pure values and bookkeeping: no clock, no storage.
+This module reads neither a clock nor the storage.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from sinks.contract.audit import Comparison, HashShard
 class DayComparison:
     """One comparison of one civil day in every tier.
 
-    ``fallback_reason``: why Kafka could not say which events the workers have in hand, so that the age of events decided.
-    Empty when it could.
+    ``fallback_reason``: why Kafka could not say which events the workers have in hand, so that the age of events decided which
+    must be tallied. Empty when Kafka could say it.
     """
 
     day: dt.date
@@ -43,21 +43,21 @@ class DayComparison:
 
     @property
     def stuck(self) -> int:
-        """Wrong tallies that a recount replaces only after the epoch was raised."""
+        """Number of wrong tallies that a recount replaces only after the epoch was raised."""
         return sum(found.stuck for found in self.tiers.values())
 
     @property
     def agencies(self) -> tuple[str, ...] | None:
-        """Agencies with a wrong or late tally, ascending; None when not all of them are known."""
+        """Agencies with a wrong tally, ascending; None when tallies are late or not all differences are listed: recount all."""
         if self.late or not all(found.complete for found in self.tiers.values()):
             return None
         return tuple(sorted({difference.agency for found in self.tiers.values() for difference in found.differences}))
 
 
 def confirmed(first: DayComparison | None, second: DayComparison) -> DayComparison:
-    """What both comparisons of a day found: the differences of ``second`` that ``first`` has too, with the smaller drift.
+    """What two comparisons of a day both found: the differences of ``second`` that ``first`` has too, with the smaller drift.
 
-    A comparison with more differences than it lists is judged by its totals: the smaller ones of the two count.
+    When one of them found more differences than it lists, the smaller totals of the two count instead.
     """
     tiers = {}
     for tier, after in second.tiers.items():
@@ -79,9 +79,9 @@ def confirmed(first: DayComparison | None, second: DayComparison) -> DayComparis
 
 @dataclass(slots=True)
 class DriftTracker:
-    """The memory of the continuous audit: the days, when each was last compared, and its confirmed drift.
+    """Keeps for the continuous audit the days, the order in which they were last compared, and the confirmed drift of each.
 
-    The drift of a day stands until a later comparison no longer finds it. A day that is gone takes its drift along.
+    The drift of a day stays until a later comparison no longer finds it, or until the day is no longer listed.
     """
 
     _last: dict[dt.date, int] = field(default_factory=dict)  # day -> number of its last comparison, 0 for none
@@ -96,7 +96,7 @@ class DriftTracker:
         return all(number > self._days_set_at for number in self._last.values())
 
     def set_days(self, days: Iterable[dt.date]) -> None:
-        """Replace the list of days; forget those that are not in it."""
+        """Replace the list of days; forget the drift of days that are not in it."""
         self._last = {day: self._last.get(day, 0) for day in days}
         self._days_set_at = self._comparisons
         for gone in {*self._suspects, *self._confirmed} - set(self._last):
@@ -104,7 +104,9 @@ class DriftTracker:
             self._confirmed.pop(gone, None)
 
     def plan(self, touched: Sequence[dt.date]) -> list[list[dt.date]]:
-        """Days to compare next, in three queues: suspects, days that recently received events (``touched``), all others.
+        """Days to compare next, in three queues: days whose last comparison differed, other days in ``touched``, all others.
+
+        ``touched``: days that recently received events.
 
         Within a queue the day whose last comparison is oldest comes first. Each day is in one queue.
         """
@@ -116,7 +118,7 @@ class DriftTracker:
         return [sorted(queue, key=lambda day: (self._last[day], day)) for queue in (suspects, recent, others)]
 
     def record(self, comparison: DayComparison) -> DayComparison:
-        """Add a comparison; returns what is confirmed of its day from now on."""
+        """Add a comparison; return what this and the comparison before confirm of the day."""
         self._comparisons += 1
         self._last[comparison.day] = self._comparisons
         found = confirmed(self._suspects.pop(comparison.day, None), comparison)
@@ -139,10 +141,10 @@ class DriftTracker:
 
 @dataclass(slots=True)
 class ShareTracker:
-    """The memory of the continuous audit about dossiers: the shares, what is checked of them, and their confirmed faults.
+    """Keeps for the continuous audit the shares of dossiers, which are still to be checked, and the confirmed faults of each.
 
-    The faults of a share stand until a later check no longer finds them. When there are more dossiers the shares are divided
-    again, at the beginning of a round; faults then count again after two checks.
+    The faults of a share stay until a later check no longer finds them. When the number of shares changes at the beginning of a
+    round, all faults are forgotten, and each is confirmed again only after two checks.
     """
 
     _count: int = 0
@@ -157,11 +159,11 @@ class ShareTracker:
 
     @property
     def faults(self) -> int:
-        """Confirmed faults of all shares."""
+        """Number of confirmed faults of all shares."""
         return sum(found.total for found in self._confirmed.values())
 
     def begin_round(self, shares: int) -> None:
-        """Check every share once more."""
+        """Begin a round in which every share is checked once; ``shares``: the number of shares that is wanted."""
         if shares > self._count or shares < self._count // 2:
             self._count = shares
             self._suspects.clear()
@@ -169,12 +171,12 @@ class ShareTracker:
         self._waiting = [HashShard(number, self._count) for number in range(self._count)]
 
     def plan(self) -> list[HashShard]:
-        """Shares to check next: suspects first, then those that wait."""
+        """Shares to check next: first those whose last check found faults, then those not checked in this round."""
         suspects = list(self._suspects)
         return suspects + [shard for shard in self._waiting if shard not in self._suspects]
 
     def record(self, shard: HashShard, found: DossierFaults) -> DossierFaults:
-        """Add a check; returns what is confirmed of its share from now on."""
+        """Add a check; return the faults of the share that this and the check before confirm."""
         self._waiting = [other for other in self._waiting if other != shard]
         before = self._suspects.pop(shard, DossierFaults())
         confirmed = found.confirming(before)

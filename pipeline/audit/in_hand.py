@@ -17,7 +17,7 @@ _CACHE_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class InHand:
-    """How far the group has acknowledged the topic. When Kafka cannot say, ``fallback_reason`` says why.
+    """The offsets up to which the group has acknowledged the topic. When Kafka cannot say, ``fallback_reason`` says why.
 
     ``kafka_answers``: whether Kafka itself answered; None when it was not asked.
     """
@@ -28,11 +28,11 @@ class InHand:
 
 
 class WorkInHand:
-    """Asks Kafka how far the workers' group has acknowledged the topic. Safe to use from several threads.
+    """Asks Kafka up to which offsets the workers' group has acknowledged the topic. Several threads may use it at once.
 
     Args:
-        audit: the storage; its clock dates the answers.
-        topic: name of the topic, and a factory of its reader.
+        audit: the storage, whose clock gives the time of the answers.
+        topic: name of the topic, and a function that makes its reader.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class WorkInHand:
         self._cached: tuple[float, InHand] | None = None  # when Kafka was asked, and its answer
 
     def __call__(self) -> InHand:
-        """The current state, at most a second old.
+        """What the workers have in hand, from an answer of Kafka that is at most a second old.
 
         Raises:
             SinkError: the storage does not answer when asked for its clock.

@@ -1,6 +1,6 @@
-"""The JSON of the audit: of each step over HTTP, both ways, and of the report. The only place that knows these field names.
+"""The JSON of the audit: of each step over HTTP, in both directions, and of the report. No other module has these field names.
 
-``encode_*`` give plain values ready for ``json.dumps``; ``decode_*`` read them back. Times are RFC 3339 in milliseconds.
+``encode_*`` return plain values ready for ``json.dumps``; ``decode_*`` read these back. Times are RFC 3339 in milliseconds.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ Fields = dict[str, Any]
 
 
 def encode_days(days: Mapping[dt.date, int]) -> dict[str, int]:
-    """Day -> rows of events."""
+    """Days with the number of event rows of each, as plain values."""
     return {day.isoformat(): rows for day, rows in days.items()}
 
 
 def decode_days(fields: Mapping[str, int]) -> dict[dt.date, int]:
-    """What ``encode_days`` gave."""
+    """The reverse of ``encode_days``."""
     return {parse_day(day): rows for day, rows in fields.items()}
 
 
 def encode_comparison(comparison: DayComparison) -> Fields:
-    """The comparison of a day."""
+    """The comparison of a day as plain values."""
     tiers = {
         tier.value: {
             "buckets": found.buckets,
@@ -54,7 +54,7 @@ def encode_comparison(comparison: DayComparison) -> Fields:
 
 
 def decode_comparison(fields: Mapping[str, Any]) -> DayComparison:
-    """What ``encode_comparison`` gave."""
+    """The reverse of ``encode_comparison``."""
     tiers = {
         Tier(tier): Comparison(
             buckets=found["buckets"],
@@ -71,13 +71,13 @@ def decode_comparison(fields: Mapping[str, Any]) -> DayComparison:
 
 
 def encode_repeats(repeats: Repeats) -> Fields:
-    """How many names are repeated, and examples with their events."""
+    """The number of repeated names, and examples with their events, as plain values."""
     examples = {name: [_encode_ref(ref) for ref in refs] for name, refs in repeats.examples.items()}
     return {"count": repeats.count, "examples": examples}
 
 
 def decode_repeats(fields: Mapping[str, Any]) -> Repeats:
-    """What ``encode_repeats`` gave."""
+    """The reverse of ``encode_repeats``."""
     examples = {name: tuple(_decode_ref(ref) for ref in refs) for name, refs in fields["examples"].items()}
     return Repeats(fields["count"], examples)
 
@@ -91,7 +91,7 @@ def _decode_ref(fields: Mapping[str, Any]) -> EventRef:
 
 
 def encode_dossiers(found: DossierFaults) -> Fields:
-    """Checked dossiers."""
+    """The faults of checked dossiers as plain values."""
     examples = [
         {
             "fault": example.fault.value,
@@ -112,7 +112,7 @@ def encode_dossiers(found: DossierFaults) -> Fields:
 
 
 def decode_dossiers(fields: Mapping[str, Any]) -> DossierFaults:
-    """What ``encode_dossiers`` gave."""
+    """The reverse of ``encode_dossiers``."""
     examples = tuple(
         FaultyMessage(
             DossierFault(example["fault"]), _decode_ref(example["message"]), tuple(example["counted"]), tuple(example["right"])
@@ -130,61 +130,61 @@ def decode_dossiers(fields: Mapping[str, Any]) -> DossierFaults:
 
 
 def encode_repaired_dossiers(repaired: RepairedDossiers) -> Fields:
-    """Repaired dossiers, and the days to recount."""
+    """What a repair of dossiers did, and the days to recount, as plain values."""
     days = {day.isoformat(): sorted(repaired.days[day]) for day in sorted(repaired.days)}
     return {"dossiers": repaired.dossiers, "deleted": repaired.deleted, "days": days}
 
 
 def decode_repaired_dossiers(fields: Mapping[str, Any]) -> RepairedDossiers:
-    """What ``encode_repaired_dossiers`` gave."""
+    """The reverse of ``encode_repaired_dossiers``."""
     days = {parse_day(day): frozenset(agencies) for day, agencies in fields["days"].items()}
     return RepairedDossiers(fields["dossiers"], fields["deleted"], days)
 
 
 def encode_offsets(offsets: TopicOffsets) -> Fields:
-    """Offsets of every partition."""
+    """The offsets of every partition as plain values."""
     return asdict(offsets)
 
 
 def decode_offsets(fields: Mapping[str, Any]) -> TopicOffsets:
-    """What ``encode_offsets`` gave."""
+    """The reverse of ``encode_offsets``."""
     return msgspec.convert(fields, TopicOffsets)
 
 
 def encode_unread(unread: UnreadLog) -> Fields:
-    """Unread offsets."""
+    """The recorded ranges of unread offsets as plain values."""
     return asdict(unread)
 
 
 def decode_unread(fields: Mapping[str, Any]) -> UnreadLog:
-    """What ``encode_unread`` gave."""
+    """The reverse of ``encode_unread``."""
     return msgspec.convert(fields, UnreadLog)
 
 
 def encode_looked_up(found: LookedUp) -> Fields:
-    """Messages looked up in a range of offsets."""
+    """The result of looking up the messages of a range of offsets, as plain values."""
     return asdict(found)
 
 
 def decode_looked_up(fields: Mapping[str, Any]) -> LookedUp:
-    """What ``encode_looked_up`` gave."""
+    """The reverse of ``encode_looked_up``."""
     return msgspec.convert(fields, LookedUp)
 
 
 def encode_expired(expired: ExpiredTotal) -> Fields:
-    """The messages that expired."""
+    """The number of expired messages and dossiers as plain values."""
     older_than = None if expired.older_than is None else _time(expired.older_than)
     return {"messages": expired.messages, "dossiers": expired.dossiers, "older_than": older_than, "late": expired.late}
 
 
 def decode_expired(fields: Mapping[str, Any]) -> ExpiredTotal:
-    """What ``encode_expired`` gave."""
+    """The reverse of ``encode_expired``."""
     older_than = None if fields["older_than"] is None else dt.datetime.fromisoformat(fields["older_than"])
     return ExpiredTotal(fields["messages"], fields["dossiers"], older_than, fields["late"])
 
 
 def encode_report(report: AuditReport) -> Fields:
-    """The whole report, as ``portalpulse audit --format json`` prints it."""
+    """The report of an audit as plain values, as ``portalpulse audit --format json`` prints it."""
     return {
         "clean": report.clean,
         "days": report.days,

@@ -1,4 +1,4 @@
-"""What an audit is asked to do, and who hears of its progress."""
+"""The options of an audit, and the interface to which it reports its progress."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Protocol
 
 
 class KafkaCheck(enum.StrEnum):
-    """How far Kafka is audited."""
+    """Whether an audit looks at Kafka: not at all, at the offsets, or also at every message that is still in the log."""
 
     NONE = "none"
     OFFSETS = "offsets"
@@ -24,13 +24,21 @@ class Progress(Protocol):
         ...
 
     def advance(self, steps: int) -> None:
-        """Some steps are done."""
+        """``steps`` more steps of the stage are done."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class AuditOptions:
-    """What to audit. ``first`` and ``last`` are included, None means no bound; ``settle`` in seconds."""
+    """What to audit.
+
+    Attributes:
+        first, last: the days to audit, both included; None: no bound.
+        repair: whether to repair what is wrong.
+        settle: settling time in seconds.
+        repeats: whether to search repeated events and event ids.
+        kafka: what to compare with Kafka.
+    """
 
     first: dt.date | None = None
     last: dt.date | None = None
@@ -41,7 +49,7 @@ class AuditOptions:
 
     @property
     def period(self) -> tuple[dt.date, dt.date] | None:
-        """The days to audit, or None for all."""
+        """First and last day to audit, or None for all days."""
         if self.first is None and self.last is None:
             return None
         return self.first or dt.date.min, self.last or dt.date.max

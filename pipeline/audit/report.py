@@ -1,4 +1,4 @@
-"""What a whole audit found: totals by tier, the worst differences, the repair, repeats, and the state of Kafka."""
+"""The report of a whole audit: totals by tier, the worst differences, the repair, repeats, and what Kafka says."""
 
 from __future__ import annotations
 
@@ -25,9 +25,13 @@ def _zeros() -> dict[Tier, int]:
 
 @dataclass(slots=True)
 class RepairReport:
-    """What a repair began with, the epochs it raised, and why replaced rows could not be removed (empty: they were).
+    """What a repair found and did.
 
-    ``dossiers``: how many dossiers it repaired.
+    Attributes:
+        days, findings, drift, late: days and differences that were wrong or late before the repair.
+        dossiers: number of repaired dossiers.
+        epochs: the epochs that the repair raised.
+        problem: why replaced rows could not be removed; empty: they were removed.
     """
 
     days: tuple[dt.date, ...]
@@ -40,7 +44,7 @@ class RepairReport:
 
     @classmethod
     def before(cls, wrong: Sequence[DayComparison]) -> Self:
-        """The state before the repair: what is wrong or late."""
+        """The report at the beginning of a repair, from the days that are wrong or late."""
         return cls(
             days=tuple(sorted(found.day for found in wrong)),
             findings=tuple(worst(wrong)[:SHOWN]),
@@ -51,7 +55,7 @@ class RepairReport:
 
 @dataclass(frozen=True, slots=True)
 class DeepCheck:
-    """Acknowledged messages looked up in the storage, how many are not there, and some of these as TOPIC/PARTITION/OFFSET."""
+    """Number of acknowledged messages looked up in the storage, number of those missing, and some as TOPIC/PARTITION/OFFSET."""
 
     messages: int
     missing: int
@@ -60,7 +64,7 @@ class DeepCheck:
 
 @dataclass(frozen=True, slots=True)
 class KafkaAudit:
-    """Offsets of the topic, what they prove to be wrong in sentences, and the deep check when it was asked for."""
+    """What the audit of Kafka found: the offsets, sentences about what is wrong, and the deep check when it was asked for."""
 
     offsets: TopicOffsets
     faults: tuple[str, ...]
@@ -71,7 +75,8 @@ class KafkaAudit:
 class AuditReport:
     """What an audit found. A part that was not asked for is None.
 
-    ``fallback_reason``: why the age of events, and not Kafka, decided which of them must be tallied; None when it did not.
+    ``fallback_reason``: why the age of events, and not Kafka, decided which of them must be tallied; None: Kafka decided, or no
+    day differed.
     """
 
     days: int = 0
@@ -110,12 +115,12 @@ class AuditReport:
 
 
 def worst(comparisons: Iterable[DayComparison]) -> list[Difference]:
-    """Differences of all tiers and days, the largest drift first."""
+    """The differences of all comparisons and tiers, the largest drift first."""
     found = [difference for day in comparisons for tier in day.tiers.values() for difference in tier.differences]
     return sorted(found, key=lambda difference: (-difference.drift, difference.key))
 
 
 def unread_sentence(unread: UnreadOffsets) -> str:
-    """A recorded range of unread offsets, as one or two sentences."""
+    """One or two sentences about a recorded range of unread offsets."""
     text = describe_unread(unread.partition, unread.first, unread.end, unread.topic)
-    return f"{text} Of these {unread.kept:,} are kept." if unread.kept else text
+    return f"{text} Messages of {unread.kept:,} of these offsets are stored." if unread.kept else text

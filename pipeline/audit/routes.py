@@ -1,7 +1,7 @@
-"""The steps of the audit over HTTP, one a request. An embedded storage belongs to one process, so the command line asks that one.
+"""The steps of the audit over HTTP, one step for each request.
 
-Answers name events and dossiers, and steps cost time: all but ``expired`` and ``unread`` need trust
-(``pipeline.serving.access``).
+An embedded storage belongs to one process, so the command ``audit`` asks that process. Answers name events and dossiers, and
+steps cost time: only trusted requests may use steps other than ``expired`` and ``unread`` (``pipeline.serving.access``).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _DOSSIER_FIELDS = ("from", "to", "number", "of", "settle")
 
 
 def audit_routes(steps: AuditSteps, threads: Threads) -> list[web.RouteDef]:
-    """The endpoints over ``steps``. Each step may take minutes."""
+    """The endpoints that run ``steps``. Each step may take minutes."""
     return [
         *_comparison_routes(steps, threads.long),
         *_repair_routes(steps, threads.long),
@@ -84,7 +84,7 @@ def _period(query: Mapping[str, str]) -> tuple[dt.date, dt.date] | None:
 
 
 def _shard(query: Mapping[str, str]) -> HashShard:
-    """The shard that is asked for; without one everything."""
+    """The hash shard that a request names; without a name the one that has everything."""
     return hash_shard({"number": "0", "of": "1", **query})
 
 

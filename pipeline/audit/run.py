@@ -1,6 +1,7 @@
-"""One whole audit: check all dossiers, compare every day, check again what differed, repair if asked, then repeats and Kafka.
+"""Runs a whole audit.
 
-Works through ``AuditSteps``, in this process or over HTTP, one small step at a time, so that progress is known.
+It checks all dossiers, compares every day, checks and compares again what was wrong, repairs if asked, then searches repeats and
+asks Kafka. It calls ``AuditSteps``, in this process or over HTTP, one small step at a time, so that progress is known.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _REPAIRS = 3
 
 
 def run_audit(steps: AuditSteps, options: AuditOptions, *, wait: Callable[[float], None], progress: Progress) -> AuditReport:
-    """Run a whole audit; ``wait`` sleeps for a number of seconds.
+    """Run a whole audit and return its report; ``wait`` sleeps for a number of seconds.
 
     Raises:
         PortalPulseError, SinkError: the storage, Kafka or the running process does not answer.
@@ -37,7 +38,7 @@ def run_audit(steps: AuditSteps, options: AuditOptions, *, wait: Callable[[float
 
 
 class _Audit:
-    """One run."""
+    """One run of a whole audit."""
 
     def __init__(self, steps: AuditSteps, options: AuditOptions, wait: Callable[[float], None], progress: Progress) -> None:
         self._steps, self._options, self._wait, self._progress = steps, options, wait, progress
@@ -64,7 +65,7 @@ class _Audit:
         return report
 
     def _look_at(self, selections: Sequence[DossierSelection]) -> dict[DossierSelection, DossierFaults]:
-        """Everything that is wrong about dossiers now, also what workers have in hand."""
+        """Check the selected dossiers without a settling time: messages that workers have in hand may be found wrong."""
         self._progress.begin("checking dossiers", len(selections))
         found = {}
         for selection in selections:
@@ -73,7 +74,7 @@ class _Audit:
         return found
 
     def _confirm(self, found: Mapping[DossierSelection, DossierFaults]) -> dict[DossierSelection, DossierFaults]:
-        """What is still wrong about dossiers after the settling time."""
+        """Check again the selections with faults, with the settling time; return the faults that both checks found."""
         suspects = [selection for selection, faults in found.items() if faults.total]
         self._progress.begin("checking dossiers again", len(suspects))
         confirmed_faults = dict(found)
@@ -90,7 +91,7 @@ class _Audit:
         rows: Mapping[dt.date, int],
         report: AuditReport,
     ) -> list[DayComparison]:
-        """Repair dossiers, then days; returns the days that are still wrong or late, and updates ``checked`` and ``report``."""
+        """Repair dossiers, then days; return the days that are still wrong or late, and update ``checked`` and ``report``."""
         repair = report.repaired = RepairReport.before(wrong)
         # Dossiers first: a tally must agree with their corrections.
         days = self._repair_dossiers(checked, repair)
@@ -110,7 +111,7 @@ class _Audit:
         return list(wrong)
 
     def _repair_dossiers(self, checked: dict[DossierSelection, DossierFaults], report: RepairReport) -> set[dt.date]:
-        """Repair the shares with faults and recount what they touched, a few times at most; returns the days."""
+        """Repair the shares with faults and recount the days of their dossiers, ``_REPAIRS`` times at most; return these days."""
         days: set[dt.date] = set()
         for _ in range(_REPAIRS):
             wrong = [selection for selection, faults in checked.items() if faults.total]
@@ -134,7 +135,7 @@ class _Audit:
         return days
 
     def _compare(self, rows: Mapping[dt.date, int], report: AuditReport) -> list[DayComparison]:
-        """Days with a tally that does not count every stored event."""
+        """Compare every day without a settling time; return the days with a tally that differs from the stored events."""
         self._progress.begin("comparing days", report.rows + report.days)
         wrong = []
         for day, count in rows.items():
@@ -147,7 +148,10 @@ class _Audit:
         return wrong
 
     def _compare_again(self, wrong: Sequence[DayComparison]) -> list[DayComparison]:
-        """What is still wrong or late after the settling time. What the workers then have in hand is late, not wrong."""
+        """Compare days again, with the settling time; return those that both comparisons found wrong, and those that are late.
+
+        A tally that lacks only events that the workers have in hand is late, not wrong.
+        """
         if not wrong:
             return []
         settle = self._options.settle
@@ -161,7 +165,7 @@ class _Audit:
         return still
 
     def _repair_days(self, wrong: Sequence[DayComparison], report: RepairReport) -> list[DayComparison]:
-        """Repair until nothing is wrong, a few times at most; returns what is still wrong or late."""
+        """Repair days until none is wrong, ``_REPAIRS`` times at most; return those that are still wrong or late."""
         remaining = list(wrong)
         days = sorted({comparison.day for comparison in wrong})
         for _ in range(_REPAIRS):
@@ -201,7 +205,7 @@ class _Audit:
         report.contradictions, report.reused_event_ids = contradictions, reused
 
     def _audit_kafka(self, recorded: Sequence[UnreadOffsets]) -> KafkaAudit:
-        """The offsets, and on request every acknowledged message that is still in the log."""
+        """Audit the offsets, and with ``KafkaCheck.DEEP`` look up every acknowledged message that is still in the log."""
         offsets = self._steps.partitions()
         faults = [unread_sentence(unread) for unread in recorded if unread.kept != unread.end - unread.first]
         faults += [fault for part in offsets.partitions for fault in offset_faults(part) if not _is_recorded(part, recorded)]
@@ -232,7 +236,7 @@ class _Audit:
 
 
 def _added(total: Repeats, found: Repeats) -> Repeats:
-    """Both; examples up to the number that a report lists."""
+    """The sum of two results; at most ``SHOWN`` examples."""
     examples = dict(total.examples)
     for name, events in found.examples.items():
         if len(examples) < SHOWN:
@@ -241,7 +245,7 @@ def _added(total: Repeats, found: Repeats) -> Repeats:
 
 
 def offset_faults(part: PartitionOffsets) -> list[str]:
-    """What the offsets of one partition prove to be wrong, in sentences. Lag and a new group prove nothing."""
+    """Sentences about what must be wrong because of the offsets of one partition. Lag and a new group are not faults."""
     if part.committed is None:
         return []
     if part.committed > part.end:
@@ -254,7 +258,7 @@ def offset_faults(part: PartitionOffsets) -> list[str]:
 
 
 def _is_recorded(part: PartitionOffsets, recorded: Sequence[UnreadOffsets]) -> bool:
-    """Whether a worker already recorded the offsets between the acknowledged one and the beginning of the log."""
+    """Whether a worker recorded the offsets from the acknowledged one to the beginning of the log as unread."""
     return part.committed is not None and any(
         (unread.topic, unread.partition) == (part.topic, part.partition)
         and unread.first <= part.committed < part.begin <= unread.end

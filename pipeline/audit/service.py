@@ -1,4 +1,4 @@
-"""The steps of an audit, on the storage and Kafka. Commands call them directly, or over HTTP (``pipeline.audit.routes``)."""
+"""Does the steps of an audit on the storage and Kafka. Commands call it directly, or over HTTP (``pipeline.audit.routes``)."""
 
 from __future__ import annotations
 
@@ -47,11 +47,18 @@ class AuditService:
     """Implements ``AuditSteps``; see there for what each step returns.
 
     Args:
-        topic: name of the topic, and a factory of its reader, called only by steps that need Kafka.
-        portals: the topics of portals, when there is one for each; ``topic`` then names what stands for them.
+        audit: compares tallies with stored events.
+        store: recounts tallies.
+        repair: raises epochs and deletes rows of tallies.
+        dossiers: reads and deletes dossiers for check and repair.
+        index: the index of dossiers.
+        topic: name of the topic, and a function that makes its reader, called only by steps that need Kafka.
+        decoder: reads events from the messages of the topic.
         clock: the wall clock; events dated later than now plus ``future_tolerance`` are invalid.
-        portal_of: the portal that a topic belongs to; None: any agency may report in it.
-        expired: tells which messages expired.
+        future_tolerance: see ``clock``.
+        portals: the topics of portals, when there is one for each; ``topic`` is then a name for all of them together.
+        portal_of: the portal to which a topic belongs; None: any agency may report in it.
+        expired: tells how many messages expired.
         wait: sleeps for a number of seconds.
     """
 
@@ -81,37 +88,37 @@ class AuditService:
         self._decoder, self._clock, self._future_tolerance = decoder, clock, future_tolerance
 
     def days(self, first: dt.date | None, last: dt.date | None) -> Mapping[dt.date, int]:
-        """Days with events or tallies."""
+        """Civil days with events or tallies, and the number of event rows of each."""
         return self._audit.civil_days(first, last)
 
     def compare(self, day: dt.date, *, settle: float) -> DayComparison:
-        """Compare a day."""
+        """Compare the tallies of a day with its stored events."""
         return compare_day(self._audit, day, settle=dt.timedelta(seconds=settle), in_hand=self._in_hand_at(settle))
 
     def contradictions(self, day: dt.date) -> Repeats:
-        """Events of a day stored with different contents."""
+        """Events of a day that are stored with different contents."""
         return self._audit.contradictions(day, limit=_EXAMPLES)
 
     def reused_event_ids(self, days: tuple[dt.date, dt.date] | None, shard: HashShard) -> Repeats:
-        """Ids in several dossiers, of one hash shard of all ids."""
+        """Event ids that are used in several dossiers, of one hash shard of all ids."""
         return self._audit.reused_event_ids(days, shard, limit=_EXAMPLES)
 
     def dossiers(self, selection: DossierSelection, *, settle: float) -> DossierFaults:
-        """Check dossiers."""
+        """Check the index rows and corrections of the selected dossiers."""
         in_hand = self._in_hand_at(settle)
         return check_share(self._dossiers, selection, settle=dt.timedelta(seconds=settle), in_hand=in_hand)
 
     def repair_dossiers(self, selection: DossierSelection, *, settle: float) -> RepairedDossiers:
-        """Repair dossiers."""
+        """Repair the index rows and corrections of the selected dossiers."""
         in_hand = self._in_hand_at(settle)
         return self._dossier_repair(selection, settle=dt.timedelta(seconds=settle), in_hand=in_hand)
 
     def _in_hand_at(self, settle: float) -> InHand:
-        """What the workers have in hand; without a settling time everything is due, and Kafka is not asked."""
+        """What the workers have in hand. With ``settle`` 0 every stored event must be tallied, and Kafka is not asked."""
         return self._in_hand() if settle else InHand()
 
     def repair(self, day: dt.date, agencies: Sequence[str] | None, *, raise_epoch: bool) -> int | None:
-        """Recount a day in every tier.
+        """Recount a day in every tier and delete its orphans; return the new epoch when ``raise_epoch`` asks for one.
 
         Raises:
             ConfigurationError: no table can hold events of that day.
@@ -136,7 +143,7 @@ class AuditService:
         return epoch
 
     def compact(self, days: Sequence[dt.date]) -> str:
-        """Remove the rows that a raised epoch replaced."""
+        """Remove the rows that a raised epoch replaced; return why this failed, empty when it did not."""
         try:
             for tier in Tier:
                 self._repair.purge_superseded(tier, days)
@@ -145,7 +152,7 @@ class AuditService:
         return ""
 
     def partitions(self) -> TopicOffsets:
-        """Offsets of every partition."""
+        """Offsets of every partition in the log, acknowledged, and in the storage."""
         partitions = self._topic_reader().partitions()
         topics = {part.topic for part in partitions}
         kept = {topic: self._audit.newest_positions(topic or self._topic) for topic in topics}
@@ -158,15 +165,15 @@ class AuditService:
         )
 
     def unread(self) -> UnreadLog:
-        """Recorded offsets that left the log before a worker read them."""
+        """The recorded ranges of offsets that left the log before a worker read them."""
         return UnreadLog(self._topic, tuple(found for topic in self._portals or ("",) for found in self._unread_of(topic)))
 
     def expired(self) -> ExpiredTotal:
-        """The messages that expired."""
+        """How many messages and dossiers expired."""
         return self._expired()
 
     def _unread_of(self, topic: str) -> Sequence[UnreadOffsets]:
-        """The recorded ranges of one topic."""
+        """The recorded ranges of unread offsets of one topic."""
         ranges: dict[int, list[tuple[int, int]]] = {}
         for unread in self._audit.unread(topic or self._topic):
             ranges.setdefault(unread.partition, []).append((unread.first, unread.end))
@@ -175,13 +182,13 @@ class AuditService:
         return [UnreadOffsets(*offsets, count, topic) for offsets, count in zip(listed, kept, strict=True)]
 
     def verify(self, partition: int, begin: int, end: int, *, topic: str = "") -> LookedUp:
-        """Look the messages of a range up in the storage.
+        """Read the messages of a range of offsets from the log and look up each in the storage.
 
         Raises:
-            ConfigurationError: the topic is none that is read.
+            ConfigurationError: no worker reads ``topic``.
         """
         if topic not in (self._portals or ("",)):
-            raise ConfigurationError(f"No worker reads the topic {topic!r}.", remedy="Name one that the partitions list.")
+            raise ConfigurationError(f"No worker reads the topic {topic!r}.", remedy="Name a topic of /api/v1/audit/partitions.")
         messages, missing = 0, []
         for batch in self._topic_reader().messages(partition, begin, end, topic=topic):
             messages += len(batch)
@@ -189,7 +196,7 @@ class AuditService:
         return LookedUp(messages, len(missing), tuple(missing[:_EXAMPLES]))
 
     def _messages_table(self, topic: str, partition: int, batch: Sequence[tuple[int, bytes | None]]) -> pa.Table:
-        """Messages and the events they hold, in the columns of ``TallyAudit.missing``."""
+        """A table of messages and the events in them, with the columns that ``TallyAudit.missing`` needs."""
         latest = self._clock.now() + self._future_tolerance
         portals = [(self._portal_of(topic), len(batch))]
         events = self._decoder.decode([value for _, value in batch], latest=latest, portals=portals).events

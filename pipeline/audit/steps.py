@@ -1,8 +1,8 @@
-"""The steps of an audit and what they return.
+"""The interface of the steps of an audit, and the values that they return.
 
-Each step is small: one day, one hash shard of all event ids and dossier codes, or one range of offsets.
+Each step is small: one day, one hash shard of all event ids or dossier codes, or one range of offsets.
 
-``pipeline.audit.service`` does them; ``pipeline.cli.remote_audit`` asks a running process to.
+``pipeline.audit.service`` does the steps; ``pipeline.cli.remote_audit`` asks a running process to do them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,15 @@ from sinks.contract.expiry import ExpiredTotal
 
 @dataclass(frozen=True, slots=True)
 class PartitionOffsets:
-    """Offsets of one partition: in the log, acknowledged by the group, and the highest one in the storage."""
+    """Offsets of one partition.
+
+    Attributes:
+        partition: number of the partition.
+        begin, end: the first offset that is still in the log, and the offset after the last.
+        committed: the next offset to read that the group acknowledged; None: it acknowledged nothing.
+        highest_kept: the highest offset of a stored message or dead letter; None: nothing is stored.
+        topic: the topic of a portal; empty: there is only one topic.
+    """
 
     partition: int
     begin: int
@@ -34,7 +42,7 @@ class PartitionOffsets:
 
 @dataclass(frozen=True, slots=True)
 class TopicOffsets:
-    """Every partition of every topic, ascending. ``topic``: the name of the only one, or what stands for those of portals."""
+    """Every partition of every topic, ascending. ``topic``: the only topic, or a name for all topics of portals together."""
 
     topic: str
     partitions: tuple[PartitionOffsets, ...]
@@ -42,7 +50,7 @@ class TopicOffsets:
 
 @dataclass(frozen=True, slots=True)
 class UnreadOffsets:
-    """Unread offsets from ``first`` up to, not including, ``end``. ``kept``: how many are stored anyway."""
+    """Unread offsets from ``first`` up to, not including, ``end``. ``kept``: of how many the message is stored anyway."""
 
     partition: int
     first: int
@@ -53,7 +61,7 @@ class UnreadOffsets:
 
 @dataclass(frozen=True, slots=True)
 class UnreadLog:
-    """Disjoint ranges of unread offsets, by partition and offset."""
+    """Disjoint ranges of unread offsets, sorted by partition and offset."""
 
     topic: str
     ranges: tuple[UnreadOffsets, ...]
@@ -61,7 +69,7 @@ class UnreadLog:
 
 @dataclass(frozen=True, slots=True)
 class LookedUp:
-    """Messages looked up in the storage, how many are not there, and the offsets of some of these."""
+    """Number of messages looked up in the storage, number of those missing there, and the offsets of some missing ones."""
 
     messages: int
     missing: int
@@ -69,17 +77,20 @@ class LookedUp:
 
 
 class AuditSteps(Protocol):
-    """Every step raises SinkError or PortalPulseError when the storage, Kafka or the running process does not answer."""
+    """The steps of an audit.
+
+    Every step raises SinkError or PortalPulseError when the storage, Kafka or the running process does not answer.
+    """
 
     def days(self, first: dt.date | None, last: dt.date | None) -> Mapping[dt.date, int]:
-        """Civil days with events or tallies, ascending, and the rows of events of each; bounds included, None for none."""
+        """Civil day with events or tallies -> number of event rows, ascending. ``first``, ``last``: included; None: no bound."""
         ...
 
     def compare(self, day: dt.date, *, settle: float) -> DayComparison:
-        """Compare a day.
+        """Compare the tallies of a day with its stored events.
 
-        With ``settle`` 0 every stored event must be tallied. Otherwise events that the workers have in hand need not be. When
-        Kafka cannot say which these are, events stored within the last ``settle`` seconds need not be.
+        With ``settle`` 0 every stored event must be tallied. Otherwise events that the workers have in hand need not be tallied.
+        When Kafka cannot say which these are, events stored within the last ``settle`` seconds need not be tallied.
         """
         ...
 
@@ -88,7 +99,7 @@ class AuditSteps(Protocol):
         ...
 
     def reused_event_ids(self, days: tuple[dt.date, dt.date] | None, shard: HashShard) -> Repeats:
-        """Ids that are used in several dossiers, of one hash shard of all ids; ``days``: both ends included, None for all."""
+        """Event ids used in several dossiers, of one hash shard of all ids. ``days``: first and last, included; None: all."""
         ...
 
     def dossiers(self, selection: DossierSelection, *, settle: float) -> DossierFaults:
@@ -96,35 +107,39 @@ class AuditSteps(Protocol):
         ...
 
     def repair_dossiers(self, selection: DossierSelection, *, settle: float) -> RepairedDossiers:
-        """Repair the index rows and corrections of the selected dossiers. Recount the days that it returns afterwards."""
+        """Repair the index rows and corrections of the selected dossiers. The caller must recount the returned days."""
         ...
 
     def repair(self, day: dt.date, agencies: Sequence[str] | None, *, raise_epoch: bool) -> int | None:
-        """Recount a day in every tier, for some agencies or all; returns the new epoch when it was raised.
+        """Recount a day in every tier, for some agencies, or all when None; return the new epoch, None when none was raised.
 
-        With ``raise_epoch`` recounts replace every tally there is, whatever its version.
+        With ``raise_epoch`` recounts replace every stored tally, whatever its version.
         """
         ...
 
     def compact(self, days: Sequence[dt.date]) -> str:
-        """Remove the rows that a raised epoch replaced. Returns why it failed, empty when it did not; the rows then stay."""
+        """Remove the rows of these days that a raised epoch replaced.
+
+        Returns:
+            Why this failed, so that rows stay; empty: they are removed.
+        """
         ...
 
     def partitions(self) -> TopicOffsets:
-        """Offsets of every partition."""
+        """Offsets of every partition in the log, acknowledged, and in the storage."""
         ...
 
     def unread(self) -> UnreadLog:
-        """Recorded offsets that left the log before a worker read them.
+        """The recorded ranges of offsets that left the log before a worker read them.
 
-        Some may be stored anyway: a worker that dies between storing and acknowledging messages leaves such ranges.
+        Some of their messages may be stored anyway: by a worker that died between storing and acknowledging them.
         """
         ...
 
     def expired(self) -> ExpiredTotal:
-        """The messages that expired: what they count as is kept, and no longer compared with them."""
+        """How many messages and dossiers expired: what they count as is kept, and can no longer be compared with them."""
         ...
 
     def verify(self, partition: int, begin: int, end: int, *, topic: str = "") -> LookedUp:
-        """Read the messages of a range from the log and look each up in the storage."""
+        """Read the messages from ``begin`` up to, not including, ``end`` from the log and look up each in the storage."""
         ...

@@ -1,4 +1,4 @@
-"""What the audit needs from the log of a topic. ``pipeline.kafka.topic_reader`` implements it."""
+"""What the audit reads from the log of a topic. ``pipeline.kafka.topic_reader`` implements this interface."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """Offsets of one partition: the first still in the log, the one after the last, and the group's committed one."""
+    """Offsets of one partition: the first one still in the log, the one after the last, and the group's committed one."""
 
     number: int
     begin: int
@@ -19,14 +19,14 @@ class Partition:
 
 
 class TopicReader(Protocol):
-    """Reads the log without side effects: it commits nothing and joins no group."""
+    """Reads the log without side effects: a reader commits nothing and joins no group."""
 
     def partitions(self) -> Sequence[Partition]:
         """The partitions of every topic, ascending."""
         ...
 
     def members(self) -> int:
-        """Members of the group that read a topic, or may read it while the group rebalances."""
+        """Number of members of the group that read a topic, or may read it while the group rebalances."""
         ...
 
     def messages(self, partition: int, begin: int, end: int, *, topic: str = "") -> Iterator[Sequence[tuple[int, bytes | None]]]:
