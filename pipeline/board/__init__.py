@@ -1,1 +1,1 @@
-"""The live board: the page's data, their changes, and the stream that sends them."""
+"""The live board: the data of its page, what changes in them, and the stream that sends both."""

@@ -1,4 +1,4 @@
-"""What the page shows of one agency beside its row: its days, procedures, channels, limits and alerts."""
+"""The details of one agency that the page shows beside its row: daily rates, procedures, channels and limits of alerts."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def agency_detail(
 ) -> dict[str, Any]:
     """The details of an agency, as plain values of JSON.
 
-    Series end today, those of chosen days with their last day. Each rate is that of ``RATE_DAYS`` days, in hundredths of
-    a percent, cut; None without data. Procedures and channels are those of the period's civil days.
+    Series end today, or on the last of the days that a reader chose. Each rate of a series is that of ``RATE_DAYS`` days, in
+    hundredths of a percent, cut; None when these days have no data. Procedures and channels are those of the period's days.
 
     Raises:
         SinkError: the storage does not answer.
@@ -79,7 +79,7 @@ def _series(reader: TallyReader, code: str, last: dt.date, indicator: Indicator)
 def _limits(
     agency: Agency, period: AnyPeriod, indicator: Indicator, policies: Iterable[ThresholdPolicy]
 ) -> dict[str, float | int | None]:
-    """The threshold of alerts (percent), above which rate they end, and from how many dossiers on; None without a policy."""
+    """The limits of the agency's alerts: rates in percent, and the smallest number of dossiers; each None without a policy."""
     window = period.window.value if isinstance(period, BoardPeriod) else ""  # alerts know no chosen days
     policy = policies_of(policies, agency).get((indicator.code, window))
     if policy is None:
@@ -113,7 +113,7 @@ def _procedures(reader: TallyReader, code: str, days: Period, indicator: Indicat
 
 
 def _channels(counts: Counts) -> Mapping[str, Any]:
-    """How dossiers were submitted, and what became of them."""
+    """How many dossiers were submitted online and otherwise, settled, refused and withdrawn."""
     submitted = ratio_of(_SUBMITTED, counts)
     return {
         "submitted": submitted.denominator,

@@ -1,4 +1,4 @@
-"""Open alerts and their history, asked of Alertmanager and Prometheus. "Not connected" and "does not answer" are never "none"."""
+"""Asks Alertmanager and Prometheus for open alerts and their history. No answer is never shown as "no alerts"."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ _EVERY: Final = {"active": "true", "silenced": "true", "inhibited": "true"}
 
 
 class SourceError(Exception):
-    """The source did not answer, or answered something else."""
+    """Alertmanager or Prometheus did not answer, or answered with something that is not expected."""
 
 
 @dataclass(frozen=True, slots=True)
 class AlertSources:
-    """The addresses; empty: not connected."""
+    """The addresses of Prometheus and Alertmanager; empty: not connected."""
 
     prometheus: str = ""
     alertmanager: str = ""
 
 
 class OpenAlerts:
-    """The alerts that fire now. ``refresh`` blocks; ``state`` is the last answer.
+    """The alerts that fire now. ``refresh`` asks for them and blocks; ``state`` is the last answer.
 
     Args:
-        sources: where to ask; Alertmanager before Prometheus, because it knows what is muted.
-        now: milliseconds of the wall clock.
+        sources: the addresses. Alertmanager is asked, which knows which alerts are muted; if it is not connected, Prometheus.
+        now: the wall clock in milliseconds.
         monotonic: a monotonic clock (seconds).
     """
 
@@ -68,11 +68,15 @@ class OpenAlerts:
 
     @property
     def state(self) -> Mapping[str, Any]:
-        """``source``: not_connected, waiting, answers or silent (then ``since`` when, in milliseconds); ``open``: the alerts."""
+        """The last answer.
+
+        ``source``: not_connected, waiting (not asked yet), answers, or silent (does not answer); ``since``: since when it is
+        silent (milliseconds); ``open``: the alerts.
+        """
         return self._state
 
     def refresh(self) -> None:
-        """Ask, unless this was done a moment ago. Does not raise."""
+        """Ask for the open alerts, unless this was done within the last ``_INTERVAL_SECONDS``. Does not raise."""
         if self._state["source"] == "not_connected" or self._monotonic() < self._due:
             return
         with self._guard:
@@ -124,7 +128,10 @@ def history_of(sources: AlertSources, agency: str, now: dt.datetime) -> list[dic
 
 
 def _spans(times: Sequence[int], *, end: int) -> list[tuple[int, int | None]]:
-    """Spans of samples that follow each other, in milliseconds; None as the end of one that lasts."""
+    """Join samples that follow each other to spans (start and end in milliseconds); the end of a span that lasts is None.
+
+    ``times``: seconds of the samples, ascending; ``end``: the present in seconds.
+    """
     found: list[tuple[int, int | None]] = []
     first = last = None
     for at in times:
@@ -139,10 +146,10 @@ def _spans(times: Sequence[int], *, end: int) -> list[tuple[int, int | None]]:
 
 
 def answer_of(address: str, path: str, parameters: Mapping[str, str]) -> Any:
-    """The JSON that a source answers.
+    """Ask a source and return the JSON of its answer.
 
     Raises:
-        SourceError: it does not answer with JSON of the right shape.
+        SourceError: the source does not answer, or not with JSON.
     """
     try:
         answer = httpx.get(f"{address.rstrip('/')}{path}", params=dict(parameters), timeout=_TIMEOUT_SECONDS, trust_env=False)
@@ -152,7 +159,7 @@ def answer_of(address: str, path: str, parameters: Mapping[str, str]) -> Any:
 
 
 def _listed(found: Any) -> list[Any]:
-    """A list that a source answered. An empty object is a wrong answer, not "no alerts"."""
+    """Return ``found`` if it is a list. Anything else, also an empty object, is a wrong answer and raises SourceError."""
     if not isinstance(found, list):
         raise SourceError(f"a list of alerts was expected, not {type(found).__name__}")
     return found

@@ -1,4 +1,4 @@
-"""The board of a process: a hub for each period that is open, open alerts, and the details of agencies."""
+"""The board of a process: a hub for each period that somebody looks at, open alerts, and the details of agencies."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ MOST_CHOSEN: Final = 16
 
 @dataclass(slots=True)
 class BoardSources:
-    """What the board is made of.
+    """The sources of the board's data.
 
     Attributes:
-        reader: the tallies.
-        page: registry, indicator and what makes figures old.
-        clock: the system's, or that of a scenario.
-        wall_clock: the system's.
-        policies: below which rates agencies alert.
-        offered: what agencies offer, for the names of procedures.
-        alerts: where alerts are asked for.
-        process: what the process knows itself; the process sets it once its parts run.
-        interval: shortest time between two updates (seconds).
+        reader: reads the tallies.
+        page: registry, indicator, and when figures are old.
+        clock: the clock of the system or of a scenario.
+        wall_clock: the clock of the system.
+        policies: the thresholds below which agencies alert.
+        offered: the catalogue entries of a period, for the names of procedures.
+        alerts: the addresses of Prometheus and Alertmanager.
+        process: returns what the process knows itself; the process sets it when its parts run.
+        interval: shortest time between two updates of a page (seconds).
     """
 
     reader: TallyReader
@@ -62,7 +62,7 @@ def _run_in(pool: ThreadPoolExecutor, action: Callable[[], Any]) -> Awaitable[An
 
 
 class Board:
-    """Answers for the page. Belongs to one event loop; ``in_thread`` runs what blocks."""
+    """Gives the board's page its data. Belongs to one event loop; ``in_thread`` runs in a thread what blocks."""
 
     def __init__(self, sources: BoardSources, *, in_thread: InThread) -> None:
         self._sources, self._in_thread = sources, in_thread
@@ -74,14 +74,14 @@ class Board:
 
     @property
     def streams(self) -> int:
-        """How many streams are open."""
+        """Number of open streams of all periods."""
         return sum(hub.subscribers for hub in self._hubs.values())
 
     def hub(self, period: AnyPeriod) -> Hub:
-        """The hub of a period. Those of chosen days at which nobody looks make room for others.
+        """The hub of a period. A new hub of chosen days replaces one of other chosen days at which nobody looks.
 
         Raises:
-            UnavailableError: ``MOST_CHOSEN`` others are open.
+            UnavailableError: somebody looks at each of ``MOST_CHOSEN`` hubs of other chosen days.
         """
         if period not in self._hubs:
             if isinstance(period, ChosenDays):
@@ -96,11 +96,11 @@ class Board:
             return
         idle = next((period for period in chosen if not self._hubs[period].subscribers), None)
         if idle is None:
-            raise UnavailableError(f"Pages show {MOST_CHOSEN} different periods already.", remedy="Close one of them.")
+            raise UnavailableError(f"Pages show {MOST_CHOSEN} different periods already.", remedy="Close one of these pages.")
         del self._hubs[idle]
 
     async def agency(self, code: str, period: AnyPeriod) -> dict[str, Any] | None:
-        """The details of an agency in force on the last day of the period, today at the latest; None when there is none.
+        """The details of an agency; None when ``code`` is not in force on the last day of the period, today at the latest.
 
         Raises:
             SinkError: the storage does not answer.
@@ -127,7 +127,7 @@ class Board:
         return detail | {"figures": data["agencies"].get(code)}
 
     def _history(self, code: str) -> dict[str, Any]:
-        """Alerts of an agency: ``source`` not_connected, silent or answers; the spans within which they fired."""
+        """When alerts of an agency fired: ``spans``, and ``source``: not_connected, silent (no answer) or answers."""
         now: dt.datetime = self._sources.wall_clock.now()
         try:
             spans = history_of(self._sources.alerts, code, now)
@@ -141,11 +141,11 @@ class Board:
         return data | {"alerts": dict(self.alerts.state)}
 
     async def refresh_alerts(self) -> None:
-        """Ask for the alerts again, unless this was done a moment ago."""
+        """Ask for the open alerts again, unless this was done a few seconds ago."""
         await self._in_thread(self.alerts.refresh)
 
     def watch_alerts(self) -> None:
-        """Ask for the alerts again and again while a stream is open."""
+        """Begin to ask for the open alerts again and again, as long as a stream is open."""
         if self._watch is None or self._watch.done():
             self._watch = asyncio.ensure_future(self._watch_alerts())
 

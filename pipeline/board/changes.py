@@ -1,4 +1,4 @@
-"""What changed between two snapshots, as small as it can be said: a merge of nested objects."""
+"""The differences between two snapshots: only the fields that changed, to be merged into the older snapshot."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The fields of ``after`` that differ, nested objects with their own differing fields alone.
+    """The fields of ``after`` that differ from ``before``; of a nested object only the fields that differ.
 
-    None where a field went or came, so that a merge could not give ``after``: the whole of it must be sent.
+    None when a field was added or removed: a merge could not give ``after``, so the whole of it must be sent.
     """
     if before.keys() != after.keys():
         return None
@@ -29,7 +29,7 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, An
 
 
 def merged(before: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
-    """``before`` with changes: what a page does with them."""
+    """``before`` with the changes ``found`` merged into it, as a page does it."""
     return dict(before) | {
         name: merged(before[name], each) if isinstance(each, Mapping) and isinstance(before.get(name), Mapping) else each
         for name, each in found.items()

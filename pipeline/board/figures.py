@@ -1,4 +1,4 @@
-"""What a snapshot is made of, and how often each part is read: never more than a share of the storage's time."""
+"""Reads the figures of a snapshot, each part so seldom that reading takes at most a fixed share of the time."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _PACE_SECONDS: Final = 20.0
 
 
 class Paced(Generic[T]):
-    """A value that is read again after ``interval`` seconds at the earliest, and after ``rest`` times the time of reading it."""
+    """A value that is read again at most every ``interval`` seconds, and only after ``rest`` times as long as reading it took."""
 
     def __init__(self, read: Callable[[], T], *, interval: float, rest: float, monotonic: Callable[[], float]) -> None:
         self._read, self._interval, self._rest, self._monotonic = read, interval, rest, monotonic
@@ -36,7 +36,7 @@ class Paced(Generic[T]):
         self._value: T | None = None
 
     def get(self, *, now: bool = False) -> T:
-        """The value; ``now``: read again."""
+        """The value, read again if that is due, or at once with ``now``."""
         began = self._monotonic()
         if self._value is None or now or began >= self._due:
             value = self._value = self._read()
@@ -48,13 +48,13 @@ class Paced(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Throughput:
-    """How fast events are counted.
+    """How fast events are stored and counted.
 
     Attributes:
-        per_second: events that were stored a second; None before there are two samples.
-        delay_seconds: for how long what is stored waits to be counted.
-        waiting: stored and not yet counted.
-        dead_letters: messages that were dead-lettered so far.
+        per_second: events stored per second; None before there are two samples.
+        delay_seconds: how long stored events wait until they are counted (seconds).
+        waiting: number of events that are stored and not yet counted.
+        dead_letters: number of all dead letters.
     """
 
     per_second: float | None
@@ -65,9 +65,10 @@ class Throughput:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What a snapshot is made of; ratios by agency.
+    """The figures of a snapshot at the time ``at``.
 
-    ``sparklines``: see ``pipeline.board.sparklines``. ``last_events``: the newest event of each agency.
+    ``now``, ``before``: agency -> its ratio in the period and in the earlier one. ``sparklines``: see
+    ``pipeline.board.sparklines``. ``last_events``: agency -> time of its newest event.
     """
 
     at: dt.datetime
@@ -80,7 +81,7 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class _PeriodParts:
-    """What is read of one period."""
+    """The figures that are read separately for each period."""
 
     now: Paced[Mapping[str, Ratio]]
     before: Paced[tuple[Mapping[str, Ratio] | None]]
@@ -88,7 +89,7 @@ class _PeriodParts:
 
 
 class BoardFigures:
-    """Reads the figures of every period. Thread-safe; one reading at a time.
+    """Reads the figures of every period. Several threads may use it; they read one after the other.
 
     Raises:
         SinkError: (``read``) the storage does not answer.
@@ -106,7 +107,7 @@ class BoardFigures:
         self._dead_letters = self._paced(lambda: sum(reader.dead_letters_by_reason().values()), 5, 20)
 
     def read(self, period: AnyPeriod) -> Figures:
-        """The figures of a period. Its counts are read last: they are what a page waits for."""
+        """The figures of a period. Its counts are read last, so that they are the newest."""
         with self._guard:
             parts = self._parts(period)
             before, lines = parts.before.get()[0], parts.sparklines.get()
@@ -121,7 +122,7 @@ class BoardFigures:
             )
 
     def _parts(self, period: AnyPeriod) -> _PeriodParts:
-        """The parts of a period. Those of periods that were not asked for recently are forgotten."""
+        """The parts of a period. Keeps the parts of the ``MOST_PERIODS`` periods that were asked for last."""
         if period not in self._periods:
             self._periods[period] = _PeriodParts(
                 now=self._paced(lambda: self._counted(period), 0.4, 3),
@@ -168,9 +169,14 @@ class BoardFigures:
 
 
 def throughput_of(samples: tuple[tuple[float, TallyTotals], ...], totals: TallyTotals, dead_letters: int) -> Throughput:
-    """The pace of storing, and the delay of counting, from samples of the totals with their times (seconds), oldest first.
+    """How fast events are stored, and how late they are counted.
 
-    What is counted now was stored when as many events were stored: the delay is the age of that sample.
+    The delay is the age of the newest sample in which no more events were stored than are tallied now.
+
+    Args:
+        samples: totals with the times at which they were read (seconds), oldest first.
+        totals: the totals now.
+        dead_letters: number of all dead letters.
     """
     now = samples[-1][0]
     recent = [sample for sample in samples if now - sample[0] <= _PACE_SECONDS]

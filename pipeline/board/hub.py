@@ -1,7 +1,7 @@
-"""Computes the page's data once for everybody who looks at it, and remembers the last changes for those who return.
+"""Computes the data of the board's page once for all clients, and keeps the last changes for clients that connect again.
 
-A subscriber has a position, not a queue: frames are encoded once and kept in a short ring that all share. Who is further behind
-than the ring gets the newest snapshot, so a slow client costs no memory. Nothing is computed while nobody looks.
+A client has a position, not a queue: frames are encoded once and kept in a short ring that all clients share. A client whose
+position is no longer in the ring gets the newest snapshot, so a slow client costs no memory. Nothing is computed without clients.
 """
 
 from __future__ import annotations
@@ -39,18 +39,18 @@ class _Frame:
 
 
 def rest_seconds(took: float, *, interval: float, sent_bytes: int) -> float:
-    """How long to rest after computing a change of so many bytes took ``took`` seconds."""
+    """How many seconds to rest after computing a change of ``sent_bytes`` bytes took ``took`` seconds."""
     return max(interval * (2 if sent_bytes >= LARGE_BYTES else 1) - took, _REST * took, 0.0)
 
 
 class Hub:
-    """The data of one period, kept up to date while somebody subscribes. Belongs to one event loop.
+    """The data of one period, kept up to date while there are subscribers. Belongs to one event loop.
 
     Args:
-        build: computes the data; blocks. Raises SinkError when the storage does not answer.
-        in_thread: where to compute.
-        interval: shortest time between two starts of computing (seconds).
-        now: milliseconds of the wall clock, for the time since which the storage does not answer.
+        build: computes the data and blocks meanwhile. Raises SinkError when the storage does not answer.
+        in_thread: runs ``build`` in a thread.
+        interval: shortest time between two starts of ``build`` (seconds).
+        now: the wall clock in milliseconds, for the time since which the storage does not answer.
         monotonic: a monotonic clock (seconds).
     """
 
@@ -78,11 +78,11 @@ class Hub:
 
     @property
     def subscribers(self) -> int:
-        """How many streams are open."""
+        """Number of open streams of this hub."""
         return self._subscribers
 
     async def data(self) -> dict[str, Any]:
-        """The newest data, computed within the last interval.
+        """The newest data, computed again when they are older than half an interval.
 
         Raises:
             SinkError: the storage has never answered.
@@ -93,22 +93,22 @@ class Hub:
         return self._state()
 
     async def encoded(self) -> bytes:
-        """``data`` as JSON, encoded once for all who ask."""
+        """``data`` as JSON, encoded once for all callers."""
         await self.data()
         return self._whole()
 
     def subscribe(self) -> None:
-        """Begin to look: the data are kept up to date until ``unsubscribe``."""
+        """Add a subscriber: the data are kept up to date until it calls ``unsubscribe``."""
         self._subscribers += 1
         if self._loop is None or self._loop.done():
             self._loop = asyncio.ensure_future(self._run())
 
     def unsubscribe(self) -> None:
-        """Stop looking."""
+        """Remove a subscriber."""
         self._subscribers -= 1
 
     def position(self, last_event_id: str) -> int | None:
-        """The number of the frame that a client has seen last, when the ring still holds all that came after it."""
+        """The number of the frame that a client has seen last; None when the ring lacks a frame after it."""
         epoch, _, text = last_event_id.partition("-")
         if epoch != self._epoch or not text.isascii() or not text.isdigit() or self._data is None:
             return None
@@ -116,9 +116,9 @@ class Hub:
         return number if self._number - len(self._ring) <= number <= self._number else None
 
     async def frames(self, seen: int | None, *, wait: float) -> tuple[bytes, int | None]:
-        """What comes after the frame ``seen`` (None: a snapshot), and the number of the last one.
+        """The frames after the frame ``seen``, or a snapshot when it is None; and the number of the last frame.
 
-        Empty after ``wait`` seconds without anything new.
+        Waits up to ``wait`` seconds for a new frame, and then returns empty bytes.
 
         Raises:
             SinkError: the storage has never answered.
@@ -154,7 +154,7 @@ class Hub:
             await asyncio.sleep(rest_seconds(took, interval=self._interval, sent_bytes=newest))
 
     async def _refreshed(self) -> None:
-        """One computation at a time, shared by all who wait for it."""
+        """Compute the data again. Callers at the same time share one computation."""
         if self._flight is None or self._flight.done():
             self._flight = asyncio.ensure_future(self._refresh())
         await asyncio.shield(self._flight)

@@ -1,4 +1,4 @@
-"""The OpenAPI document of everything that is read below ``/api/v1``. A test compares paths and parameters with the code."""
+"""The OpenAPI document of every GET endpoint below ``/api/v1``. A test compares its paths and parameters with the code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What else is read below ``/api/v1``: summaries and parameters of every path that is not the board's own."""
+"""Summaries and parameters, for the OpenAPI document, of the GET endpoints below ``/api/v1`` that the board does not use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The periods of the board, and the earlier one that each is compared with."""
+"""The periods of the board, and the earlier period with which each is compared."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ANY: Final = "any"
 
 
 class BoardPeriod(enum.StrEnum):
-    """A period that ends now; the value is the parameter ``period``."""
+    """A period that ends now; the value is that of the parameter ``period``."""
 
     DAY = "24h"
     MONTH = "month"
@@ -31,7 +31,7 @@ class BoardPeriod(enum.StrEnum):
 
     @property
     def compared(self) -> str:
-        """What a change is measured against: 24 hours before, the month before, or the year so many days ago."""
+        """The name of the earlier period: the 24 hours before, the month before, or the year ``TREND_DAYS`` days ago."""
         return {BoardPeriod.DAY: "24h", BoardPeriod.MONTH: "month", BoardPeriod.YEAR: f"{TREND_DAYS}d"}[self]
 
     def days(self, now: dt.datetime) -> Period:
@@ -40,13 +40,13 @@ class BoardPeriod(enum.StrEnum):
         return Period(civil_day(start), civil_day(end - dt.timedelta(microseconds=1)))
 
     def day(self, now: dt.datetime) -> dt.date:
-        """The day whose agencies are listed, and with which series end."""
+        """The day on which listed agencies are in force and on which series end: today."""
         return civil_day(now)
 
     def previous_days(self, now: dt.datetime) -> Period | None:
-        """The days that are compared with: as many of the month before; the year as it was ``TREND_DAYS`` ago.
+        """The civil days of the earlier period: as many of the month before, or those of the year up to ``TREND_DAYS`` days ago.
 
-        None for the last 24 hours, which are compared with those before, and for a year that was too short then.
+        None for the last 24 hours, which are compared with the 24 hours before, and for a year that is not older than that.
         """
         days = self.days(now)
         if self is BoardPeriod.MONTH:
@@ -66,24 +66,24 @@ class ChosenDays:
 
     @property
     def value(self) -> str:
-        """The parameter ``period``."""
+        """The value of the parameter ``period``: any."""
         return ANY
 
     @property
     def compared(self) -> str:
-        """What a change is measured against: as many days before."""
+        """The name of the earlier period: as many days just before."""
         return "before"
 
     def days(self, _: dt.datetime) -> Period:
-        """The civil days."""
+        """The chosen civil days."""
         return Period(self.first, self.last)
 
     def day(self, now: dt.datetime) -> dt.date:
-        """The day whose agencies are listed, and with which series end: the last one that is not after today."""
+        """The day on which listed agencies are in force and on which series end: the last chosen day, today at the latest."""
         return min(self.last, civil_day(now))
 
     def previous_days(self, _: dt.datetime) -> Period | None:
-        """As many days just before them, None where these begin before the first day that can be counted."""
+        """As many days just before the chosen ones; None when these begin before the first day that can be counted."""
         start = self.first.toordinal() - (self.last - self.first).days - 1
         if start < FIRST_DAY.toordinal():
             return None
@@ -95,16 +95,16 @@ AnyPeriod = BoardPeriod | ChosenDays
 
 
 def board_period(parameters: Mapping[str, str]) -> AnyPeriod:
-    """The period of a request, the year to date where it names none.
+    """The period that the parameters of a request name; the year to date when they name none.
 
     Raises:
-        ConfigurationError: there is no such period, or its days are missing or wrong.
+        ConfigurationError: no period has this name, or its days are missing or wrong.
     """
     text = parameters.get("period", BoardPeriod.YEAR.value)
     if text == ANY:
         return _chosen(parameters)
     if given := [name for name in ("from", "to") if name in parameters]:
-        raise ConfigurationError(f"{given[0]} belongs to period={ANY}.", remedy=f"Write period={ANY}, or remove it.")
+        raise ConfigurationError(f"{given[0]} belongs to period={ANY}.", remedy=f"Write period={ANY}, or remove {given[0]}.")
     try:
         return BoardPeriod(text)
     except ValueError:

@@ -19,7 +19,7 @@ _NO_STORE = {"Cache-Control": "no-store"}
 
 
 def board_routes(sources: BoardSources, threads: Threads) -> list[web.RouteDef]:
-    """The endpoints of the board."""
+    """The endpoints of the board, as routes of the server."""
     endpoints = _Endpoints(Board(sources, in_thread=threads.short))
     return [
         web.get("/api/v1/snapshot", answered(endpoints.snapshot)),
@@ -35,7 +35,7 @@ async def _document(_: web.Request) -> web.Response:
 
 
 class _Endpoints:
-    """The handlers."""
+    """The handlers of the board's endpoints."""
 
     def __init__(self, board: Board) -> None:
         self._board = board

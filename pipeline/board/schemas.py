@@ -1,4 +1,4 @@
-"""JSON Schemas of the board's answers. Every object names all of its fields: a field that is not described does not pass."""
+"""JSON Schemas of the board's answers. Every object lists all of its fields: an answer with another field is not valid."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The data of the page at one moment, as plain values of JSON: pure functions of figures, registry and clock.
+"""The data of the board's page at one moment, as plain values of JSON. Pure functions of figures, registry and clock.
 
-Whatever a reader of the page sees is decided here: state, rank, change, deficit and sparkline come from whole numbers.
+State, rank, change and deficit, which the page shows, are decided here, from whole numbers.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _QUIET_DAYS: Final = 70
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What stays while figures change.
+    """The settings of the page that stay the same while figures change.
 
     ``clock_fixed``: the clock is the fixed instant of a scenario. ``stale_seconds``: see ``STALE_SECONDS``.
     """
@@ -63,9 +63,9 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class ProcessState:
-    """What the process knows itself; None: not known.
+    """What the process that serves the board knows itself; None: not known.
 
-    ``drift``: confirmed drift in events. ``consumer_lag``: messages of the topic that it has not fetched.
+    ``drift``: confirmed drift in events. ``consumer_lag``: messages of its partitions that the process has not fetched.
     """
 
     drift: int | None = None
@@ -73,9 +73,9 @@ class ProcessState:
 
 
 def build_snapshot(page: Page, period: AnyPeriod, figures: Figures, process: ProcessState) -> dict[str, Any]:
-    """The data of the page for a period. Agencies by code; ratios as numerator, denominator and the rate, cut.
+    """The data of the page for a period: agencies by code; each ratio as numerator, denominator and rate (percent, cut).
 
-    Agencies, targets and map are those of the last day of the period that is not after today.
+    Agencies, targets and map are those of the last day of the period, today at the latest.
     """
     last = period.day(figures.at)
     listed = [
@@ -129,7 +129,7 @@ def build_snapshot(page: Page, period: AnyPeriod, figures: Figures, process: Pro
 
 
 def agency_figures(now: Ratio, before: Ratio | None, target: Fraction | None) -> dict[str, Any]:
-    """Ratio, state, change in points, and how many online dossiers are missing to which limit (percent)."""
+    """The ratio of an agency, its state, its change in points, and how many dossiers (``deficit``) it lacks to reach ``goal``."""
     state = class_of(now, target)
     goal = target if state is RateClass.BELOW_TARGET else _NEXT.get(state)
     return {
@@ -144,7 +144,10 @@ def agency_figures(now: Ratio, before: Ratio | None, target: Fraction | None) ->
 
 
 def _pooled(ratios: Iterable[tuple[str, Ratio]], target: Fraction | None, registry: AgencyRegistry) -> dict[str, Any]:
-    """Sums are divided, rates are never averaged. Units that ended within the period are in the sums, unknown codes are not."""
+    """The rate of several units together: the sum of numerators over the sum of denominators, and whether it meets the target.
+
+    Units that ended within the period are in the sums, codes that the registry does not have are not.
+    """
     total = sum((ratio for code, ratio in ratios if code in registry), _NONE)
     return {
         "numerator": total.numerator,
@@ -179,7 +182,7 @@ def _map(day: dt.date) -> dict[str, Any]:
 
 
 def _freshness(page: Page, figures: Figures) -> dict[str, Any]:
-    """How old the figures are: ``live``, ``stale`` with the reason (quiet, behind) and since when, or ``empty``."""
+    """Whether the figures are ``live``, ``stale`` (with the reason, quiet or behind, and since when), or ``empty``."""
     newest = max(figures.last_events.values(), default=None)
     found: dict[str, Any] = {"newest_event": _milliseconds(newest), "state": "live", "reason": None, "since": None}
     if newest is None:
@@ -207,7 +210,7 @@ def _pipeline(figures: Figures, process: ProcessState) -> dict[str, Any]:
 
 
 def _percent_text(ratio: Fraction) -> str:
-    """A limit in percent, without decimals that say nothing: 5, 12.5."""
+    """A limit in percent as text without trailing zeros: 5, 12.5."""
     text = decimal(ratio * 100, decimals=2)
     return text.rstrip("0").rstrip(".")
 
@@ -217,5 +220,5 @@ def _milliseconds(instant: dt.datetime | None) -> int | None:
 
 
 def midnight(day: dt.date) -> int:
-    """The first millisecond of a civil day."""
+    """The start of a civil day in Viet Nam, in epoch milliseconds."""
     return int(day_start(day).timestamp() * 1000)

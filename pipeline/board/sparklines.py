@@ -1,4 +1,4 @@
-"""The rate of the last days at the end of each day: sparklines, and the series of one agency. Pure functions of daily ratios."""
+"""Rates over the last ``RATE_DAYS`` days, one for each day: sparklines and series. Pure functions of daily ratios."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NONE: Final = Ratio(0, 0)
 
 
 def first_day(last: dt.date, points: int = SPARK_DAYS) -> dt.date:
-    """From which day on ratios are needed for so many points, of which the newest is that of ``last``."""
+    """The first day whose ratio is needed for a line of ``points`` points, of which the newest is that of ``last``."""
     return last - dt.timedelta(days=points + RATE_DAYS - 2)
 
 
@@ -29,9 +29,9 @@ def sparklines(daily: Mapping[tuple[str, dt.date], Ratio], last: dt.date) -> dic
 
 
 def rolling(days: Sequence[Ratio]) -> list[int | None]:
-    """The pooled rate of each day and those before it, ``RATE_DAYS`` in all, from the first day on that has so many.
+    """For each day the rate over it and the days before it, ``RATE_DAYS`` in all, in hundredths of a percent, cut.
 
-    In hundredths of a percent, cut; None where these days have no data.
+    Begins with the first day that has enough days before it. A rate is None when its days have no data.
     """
     found: list[int | None] = []
     for end in range(RATE_DAYS, len(days) + 1):

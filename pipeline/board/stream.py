@@ -1,4 +1,4 @@
-"""The stream of a period as server-sent events: a snapshot, then changes; a client that returns goes on where it was."""
+"""The stream of a period as server-sent events: a snapshot, then changes. A client that connects again gets what it missed."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _HEADERS: Final = {
 async def stream(
     request: web.Request, hub: Hub, *, open_streams: int, comment_seconds: float = COMMENT_SECONDS
 ) -> web.StreamResponse:
-    """Answer with the stream of ``hub`` until the client is gone or the server closes.
+    """Answer a request with the stream of ``hub`` until the client is gone or the server closes.
 
-    ``Last-Event-ID``, or the parameter ``last_event_id``, says what the client has seen.
+    The header ``Last-Event-ID``, or the parameter ``last_event_id``, names the frame that the client has seen last.
     """
     if open_streams >= MAX_STREAMS:
         answer = error_response(503, f"{MAX_STREAMS} pages are open already. Close some.")
