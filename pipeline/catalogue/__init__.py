@@ -1,1 +1,1 @@
-"""The service catalogue: files of it are read and judged, loaded into the storage, and shown."""
+"""The service catalogue: reads and checks its files, loads them into the storage, and shows it."""

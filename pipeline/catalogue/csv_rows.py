@@ -1,4 +1,4 @@
-"""The rows of a CSV: a header line, UTF-8, fields between commas, semicolons or tabs, whichever gives the most known columns."""
+"""Reads the rows of a CSV in UTF-8 with a header line. The delimiter is the comma, semicolon or tab that finds most columns."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ _FIX: Final = "Correct the line, or write the file again."
 
 
 def guarded(text: str) -> str:
-    """A name for a CSV that spreadsheets open: an apostrophe stands before one that looks like a formula. Loading removes it."""
+    """A name as a field of a CSV. An apostrophe is put before a name that a spreadsheet would take for a formula."""
     return f"'{text}" if _FORMULA.match(text) else text
 
 
 def unguarded(text: str) -> str:
-    """The reverse of ``guarded``."""
+    """The reverse of ``guarded``: a name without the apostrophe."""
     return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
 
 
 def csv_rows(text: str, faults: Faults) -> tuple[Sequence[str], Iterator[Row]]:
-    """The columns of a CSV, and its rows. A row that has another number of fields is noted as a fault.
+    """The columns of a CSV, and its rows. A row with another number of fields than the header is noted as a fault.
 
     Raises:
-        ConfigurationError: it is not well-formed, now or while its rows are read; names the line.
+        ConfigurationError: the CSV is not well-formed (also raised while rows are read); the error names the line.
     """
     lines = list(io.StringIO(text, newline=""))  # not splitlines, which also ends lines at signs within a field
     skipped = next((number for number, line in enumerate(lines) if line.strip() and not line.lower().startswith("sep=")), 0)

@@ -1,4 +1,4 @@
-"""What is wrong with the rows of a catalogue: all of it is collected, so that a file can be corrected in one go."""
+"""Collects all faults of the rows of a catalogue, so that a file can be corrected in one go."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SHOWN: Final = 60
 
 
 class WrongValueError(ValueError):
-    """A value that its column cannot have: what is wrong with it, and what to write."""
+    """A value is not allowed in its column. ``problem``: what is wrong with the value; ``remedy``: what to write."""
 
     def __init__(self, problem: str, remedy: str) -> None:
         super().__init__(problem)
@@ -25,9 +25,9 @@ class Faults:
     """The faults of one source, in the order in which they are found.
 
     Attributes:
-        source: name of the file, for sentences.
-        total: their number.
-        listed: the sentences of the first ``MAX_LISTED`` of them.
+        source: name of the file in sentences.
+        total: number of faults.
+        listed: sentences about the first ``MAX_LISTED`` faults.
     """
 
     source: str
@@ -35,20 +35,20 @@ class Faults:
     listed: list[str] = field(default_factory=list)
 
     def add(self, place: str, column: str, value: object, wrong: WrongValueError) -> None:
-        """Note a wrong value. ``place`` is the line, row or entry; ``value`` None or "" is one that is missing."""
+        """Note a wrong value. ``place``: the line, row or entry; ``value`` None or "": the value is missing."""
         self.add_sentence(f"{place}, column {column}", f"{_shown(value)} {wrong.problem}", wrong.remedy)
 
     def add_sentence(self, place: str, problem: str, remedy: str) -> None:
-        """Note a fault that is not that of one value."""
+        """Note a fault that is about more than one value."""
         self.total += 1
         if len(self.listed) < MAX_LISTED:
             self.listed.append(f"{self.source}, {place}: {problem}; {remedy}.")
 
     def refuse(self) -> None:
-        """Return when there are none.
+        """Raise an error if there are faults.
 
         Raises:
-            CatalogueFaultsError: there are some.
+            CatalogueFaultsError: there is at least one fault.
         """
         if self.total:
             raise CatalogueFaultsError(self)

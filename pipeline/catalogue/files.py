@@ -1,4 +1,4 @@
-"""Reads a file of a catalogue: CSV, JSON or an Excel workbook. The whole file is checked, and all its faults are told at once."""
+"""Reads a file of a catalogue: CSV, JSON or an Excel workbook. The whole file is checked, and all faults are told at once."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ _STEP: Final = 1_000
 
 
 class ReadProgress(Protocol):
-    """Learns how far the reading is."""
+    """Receives the progress of reading a file."""
 
     def begin(self, stage: str, total: int) -> None:
         """A stage of about ``total`` steps begins."""
         ...
 
     def advance(self, steps: int) -> None:
-        """Some steps are done."""
+        """``steps`` more steps of the stage are done."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class CatalogueFile:
-    """A file without a fault: its entries in the order of its rows, and sentences about what is unusual."""
+    """A catalogue file without a fault: its entries in the order of its rows, and sentences about what is unusual."""
 
     name: str
     entries: tuple[CatalogueEntry, ...]
@@ -45,16 +45,16 @@ class CatalogueFile:
 
 
 def read_catalogue(path: Path, registry: AgencyRegistry, progress: ReadProgress | None = None) -> CatalogueFile:
-    """Read and check a file.
+    """Read and check a file of a catalogue.
 
     Args:
-        path: of a CSV or JSON, perhaps packed with gzip, or of an Excel workbook.
-        registry: of the agencies.
-        progress: learns how far the reading is.
+        path: a CSV or JSON file, plain or packed with gzip, or an Excel workbook.
+        registry: the registry of agencies.
+        progress: receives the progress of reading.
 
     Raises:
-        CatalogueFaultsError: rows of it are wrong; its ``faults`` has a sentence for each of the first.
-        ConfigurationError: it cannot be read, or is not a catalogue.
+        CatalogueFaultsError: rows are wrong; the error's ``faults`` has a sentence for each of the first faults.
+        ConfigurationError: the file cannot be read, or is not a catalogue.
     """
     source = str(path)
     content, kind = opened(path)
@@ -94,7 +94,7 @@ def _checked(rows: Iterable[Row], registry: AgencyRegistry, faults: Faults) -> R
     for number, row in enumerate(rows, 1):
         if number > MAX_ROWS:
             raise ConfigurationError(
-                f"{faults.source} has more than {MAX_ROWS:,} rows.", remedy="Divide it: a file may hold some agencies only."
+                f"{faults.source} has more than {MAX_ROWS:,} rows.", remedy="Divide the file: it need not have every agency."
             )
         checker.add(row)
     return checker
@@ -110,7 +110,7 @@ def _reported(rows: Iterable[Row], progress: ReadProgress | None, total: int) ->
 
 
 def _with_columns(rows: Iterable[Row], columns: set[str]) -> Iterator[Row]:
-    """The rows; ``columns`` receives the names that they use."""
+    """Yield the rows and add the names of their columns to ``columns``."""
     for row in rows:
         columns.update(row.fields)
         yield row

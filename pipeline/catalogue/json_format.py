@@ -1,4 +1,4 @@
-"""The catalogue as plain values for JSON and CSV: entries in the columns of a file, counts by level, what a load changed."""
+"""The catalogue as plain values for JSON and CSV: entries as rows of a file, counts by level, what a load changed."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ MAX_LISTED: Final = 1_000
 
 
 def entry_as_dict(entry: CatalogueEntry) -> dict[str, Any]:
-    """An entry in the columns of a file; what is not stated is null."""
+    """An entry as column of a file -> value; a value that is not stated is None."""
     return {column: _plain(column, getattr(entry, _FIELD_OF.get(column, column))) for column in COLUMNS}
 
 
 def counts_as_dict(entries: Iterable[CatalogueEntry]) -> dict[str, int]:
-    """The number of services: all, and by the level that they count as; ``not_stated`` have none."""
+    """Number of services: all, by the level that they count as, and ``not_stated``: those without a level."""
     levels = services_by_level(entries)
     unknown = levels.pop("")
     return {"services": sum(levels.values()) + unknown, **levels, "not_stated": unknown}
 
 
 def load_as_dict(load: CatalogueLoad) -> dict[str, Any]:
-    """What a load did: the numbers of changes by agency, the first ``MAX_LISTED`` changes, and how many are not listed."""
+    """What a load did: numbers of changes by agency, the first ``MAX_LISTED`` changes, and how many are not listed."""
     by_agency: dict[str, list[EntryChange]] = defaultdict(list)
     for change in load.changes:
         by_agency[change.entry.agency].append(change)
@@ -60,7 +60,7 @@ def _change_as_dict(change: EntryChange) -> dict[str, Any]:
 
 
 def to_csv(entries: Sequence[Mapping[str, Any]]) -> str:
-    """Entries of ``entry_as_dict`` as a file that can be loaded again. No name is a formula of a spreadsheet."""
+    """Entries of ``entry_as_dict`` as a CSV that can be loaded again. A name never becomes a formula of a spreadsheet."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -78,7 +78,7 @@ def _cell(value: object) -> object:
 
 
 def _plain(column: str, value: object) -> object:
-    """A value for JSON. An empty text and the legacy level 0 mean that nothing is stated."""
+    """A value for JSON. An empty text and the legacy level 0 mean that nothing is stated, and become None."""
     if isinstance(value, dt.date):
         return value.isoformat()
     return None if value == "" or (column == "legacy_level" and value == 0) else value

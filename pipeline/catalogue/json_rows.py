@@ -1,4 +1,4 @@
-"""The rows of JSON: an array of objects, or one object a line (NDJSON)."""
+"""Reads the rows of JSON: an array of objects, or one object on each line (NDJSON)."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _FORM = 'Write an array of objects, or one object a line, such as {"agency_code"
 
 
 def json_rows(text: str, faults: Faults) -> Iterator[Row]:
-    """The rows. What is not an object is noted as a fault; a line that is not JSON, too.
+    """The rows of a JSON text. An element or line that is not a JSON object is noted as a fault.
 
     Raises:
-        ConfigurationError: an array is not JSON; names the line.
+        ConfigurationError: the text begins as an array and is not JSON; the error names the line if it is known.
     """
     if text.lstrip().startswith("["):
         try:

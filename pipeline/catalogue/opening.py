@@ -1,4 +1,4 @@
-"""Opens a file of a catalogue: its bytes, unpacked within a limit, and what they are. The content decides, not the name."""
+"""Opens a file of a catalogue: unpacks its bytes within a limit and finds its format by the content, not by its name."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _OTHERS: Final = (
 
 
 class Format(enum.StrEnum):
-    """How the rows of a catalogue are written."""
+    """The format of a catalogue file."""
 
     CSV = "csv"
     JSON = "json"
@@ -47,17 +47,17 @@ class Format(enum.StrEnum):
 
 
 class Opened(NamedTuple):
-    """The unpacked content of a file and its format; text is without a byte order mark."""
+    """The unpacked content of a file and its format. The byte order mark of a text is removed."""
 
     content: bytes
     format: Format
 
 
 def opened(path: Path) -> Opened:
-    """Read a file whole.
+    """Read and unpack a whole file.
 
     Raises:
-        ConfigurationError: it does not exist, is too large, is packed in another way or damaged, or is of another kind.
+        ConfigurationError: the file does not exist, is too large, is damaged, or has a format or packing that is not supported.
     """
     name = str(path)
     content = _content(path)
@@ -75,10 +75,10 @@ def opened(path: Path) -> Opened:
 
 
 def text_of(content: bytes, name: str) -> str:
-    """The text of a file.
+    """The text of a file's content.
 
     Raises:
-        ConfigurationError: it is not UTF-8; names the line.
+        ConfigurationError: the content is not UTF-8; the error names the line.
     """
     try:
         return content.decode("utf-8")

@@ -1,7 +1,7 @@
-"""Counts stored dossiers again with a catalogue that was loaded, a civil day at a time, as a worker would.
+"""Counts stored dossiers again with a newly loaded catalogue, one civil day at a time, as a worker would count them.
 
-Each step may be repeated, and workers may write meanwhile: DECISIONS.md says why that is enough. A recount is finished when all
-its days are done; loading the same file again finishes one that broke off.
+Each step may be repeated, and workers may write meanwhile: DECISIONS.md says why the result is right all the same. A recount is
+finished when all its days are done. A recount that broke off is finished by loading the same file again.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _FULL = np.uint16(1 << BITS.index("settled_full_any_return"))
 
 @dataclass(frozen=True, slots=True)
 class RecountPlan:
-    """What a recount is about.
+    """The agencies and days of a recount.
 
     Attributes:
-        loads: the load of each agency with which all its dossiers are going to be counted.
-        days: the civil days to be done, and the number of messages of each.
+        loads: agency -> the load with which its stored dossiers are to be counted.
+        days: civil day to recount -> number of its messages.
     """
 
     loads: Mapping[str, Generation] = field(default_factory=dict)
@@ -43,20 +43,20 @@ class RecountPlan:
 
 @dataclass(frozen=True, slots=True)
 class LevelChanges:
-    """Dossiers that are toàn trình with a catalogue and were not with the one before it, and the reverse.
+    """Numbers of dossiers that a new catalogue makes toàn trình (``to_full``) or no longer toàn trình (``from_full``).
 
-    By unit and first day of the month of the settled event.
+    Keys are the unit of the settled event and the first day of its month.
     """
 
     to_full: Counter[tuple[str, dt.date]] = field(default_factory=Counter)
     from_full: Counter[tuple[str, dt.date]] = field(default_factory=Counter)
 
     def __add__(self, other: LevelChanges) -> LevelChanges:
-        """Both together; their dossiers are different ones."""
+        """The sum of two results about different dossiers."""
         return LevelChanges(self.to_full + other.to_full, self.from_full + other.from_full)
 
     def as_list(self) -> list[dict[str, Any]]:
-        """Plain values, by month and unit."""
+        """The numbers as plain values, sorted by month and unit."""
         keys = sorted(self.to_full.keys() | self.from_full.keys(), key=lambda key: (key[1], key[0]))
         return [
             {
@@ -80,34 +80,34 @@ class LevelChanges:
 
 
 class RecountSteps(Protocol):
-    """The steps of a recount, here or in a running process."""
+    """The steps of a recount, done in this process or in a running one."""
 
     def unfinished(self) -> Collection[str]:
-        """The agencies whose stored dossiers were not all counted with their last load."""
+        """The agencies whose stored dossiers have not all been counted with the agency's last load."""
         ...
 
     def plan(self, agencies: Collection[str]) -> RecountPlan:
-        """What must be counted again for these agencies; nothing when their recounts are finished."""
+        """The plan of the recounts of these agencies; without loads and days when their recounts are finished."""
         ...
 
     def recount_day(self, day: dt.date, agencies: Collection[str]) -> LevelChanges:
-        """Count the dossiers of a day again that a changed level may touch."""
+        """Count again the dossiers of a day whose level may have changed; return which became toàn trình, or no longer are."""
         ...
 
     def finish(self, loads: Mapping[str, Generation]) -> None:
-        """Record that all days of a plan are done."""
+        """Record that the recounts with these loads are finished."""
         ...
 
 
 def recount_all(
     steps: RecountSteps, agencies: Collection[str], *, advance: Callable[[int, int], None] = lambda _done, _all: None
 ) -> LevelChanges:
-    """Count everything again that the last loads of some agencies touch; returns what changed.
+    """Count again all dossiers that the last loads of some agencies may change; return what changed.
 
-    ``advance`` is told after each day, and before the first, how many messages are done and how many there are.
+    ``advance`` is called before the first day and after each day, with the number of messages that are done and of all.
 
     Raises:
-        SinkError: the storage does not answer. The same call again finishes it.
+        SinkError: the storage does not answer. The same call later finishes the recount.
     """
     plan = steps.plan(agencies)
     total, done, found = sum(plan.days.values()), 0, LevelChanges()
@@ -125,7 +125,7 @@ class CatalogueRecount:
     """Implements ``RecountSteps`` on the storage.
 
     Args:
-        recounts: knows what a load changed.
+        recounts: the storage's record of loads and of unfinished recounts.
         index: the index of dossiers.
         recount: counts a civil day of some agencies again in every tier.
     """
@@ -137,11 +137,11 @@ class CatalogueRecount:
         self._resolver = DossierResolver(index)
 
     def unfinished(self) -> Collection[str]:
-        """The agencies whose stored dossiers were not all counted with their last load."""
+        """The agencies whose stored dossiers have not all been counted with the agency's last load, sorted."""
         return sorted(self._recounts.unfinished())
 
     def plan(self, agencies: Collection[str]) -> RecountPlan:
-        """What must be counted again. The loads are read before the days, so each day belongs to one of them or a later one."""
+        """The plan of the recounts. Loads are read before days, so that no day that these loads change is missing."""
         loads = self._recounts.unfinished(agencies)
         return RecountPlan(loads, self._recounts.days(sorted(loads)) if loads else {})
 
@@ -155,7 +155,7 @@ class CatalogueRecount:
                 return cast("LevelChanges", end.value)
 
     def day_steps(self, day: dt.date, agencies: Collection[str]) -> Generator[str, None, LevelChanges]:
-        """The steps of ``recount_day``, pausing between any two effects, so that a test can end them anywhere."""
+        """``recount_day`` as a generator that pauses after every write, so that a test can end it there."""
         before, after = self._recounts.levels_before(agencies), self._recounts.levels(agencies)
         found, parts = LevelChanges(), []
         for dossiers in self._recounts.dossiers(agencies, day):
@@ -174,18 +174,18 @@ class CatalogueRecount:
         return found
 
     def finish(self, loads: Mapping[str, Generation]) -> None:
-        """Record finished recounts."""
+        """Record that the recounts with these loads are finished."""
         self._recounts.finish(loads)
 
 
 def changes_between(histories: pa.Table, day: dt.date, before: CatalogueLevels, after: CatalogueLevels) -> LevelChanges:
-    """What two catalogues make different of the dossiers that are settled on a day.
+    """Which dossiers settled on a day are toàn trình with one of two catalogues and not with the other.
 
     Args:
         histories: all messages and decisions of dossiers (``DossierIndex.histories``).
         day: the civil day.
-        before: the levels of one catalogue.
-        after: those of the other one.
+        before: the levels of the earlier catalogue.
+        after: the levels of the later catalogue.
     """
     found = LevelChanges()
     columns, facts = message_columns(histories), histories.column("facts").to_numpy()
@@ -211,7 +211,7 @@ def changes_between(histories: pa.Table, day: dt.date, before: CatalogueLevels, 
 
 
 def days_of(corrected: Corrected) -> Mapping[dt.date, tuple[str, ...]]:
-    """The civil days of corrected messages, ascending, and the agencies of each."""
+    """Civil day -> agencies, of the corrected messages, by day."""
     found: dict[dt.date, set[str]] = {}
     for number, agency in zip(civil_day_numbers(corrected.instants).tolist(), corrected.agencies.to_pylist(), strict=True):
         found.setdefault(civil_day_of_number(number), set()).add(agency)

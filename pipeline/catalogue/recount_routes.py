@@ -1,4 +1,4 @@
-"""The steps of a recount over HTTP, for trusted requests: the process that owns the storage works, the command shows progress."""
+"""The steps of a recount over HTTP, for trusted requests: the process with the storage counts, the command shows progress."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipeline.serving.requests import Threads, answered, day, json_body
 
 
 def recount_routes(steps: RecountSteps, threads: Threads) -> list[web.RouteDef]:
-    """The endpoints over the steps."""
+    """The endpoints that run the steps of a recount."""
 
     async def plan(request: web.Request) -> web.Response:
         fields = await json_body(request, fields=("agencies",))
@@ -41,7 +41,7 @@ def recount_routes(steps: RecountSteps, threads: Threads) -> list[web.RouteDef]:
 
 
 def plan_as_dict(plan: RecountPlan) -> dict[str, Any]:
-    """A plan as plain values."""
+    """A plan of a recount as plain values."""
     return {
         "loads": loads_as_list(plan.loads),
         "days": [{"day": each.isoformat(), "messages": messages} for each, messages in plan.days.items()],
@@ -49,7 +49,7 @@ def plan_as_dict(plan: RecountPlan) -> dict[str, Any]:
 
 
 def loads_as_list(loads: Mapping[str, Generation]) -> list[dict[str, Any]]:
-    """Loads by agency as plain values."""
+    """Agency -> load as plain values, sorted by agency."""
     return [{"agency_code": agency, "loaded_at": load.loaded_at, "load_id": load.load} for agency, load in sorted(loads.items())]
 
 
@@ -57,7 +57,7 @@ def loads_of(rows: object) -> dict[str, Generation]:
     """The reverse of ``loads_as_list``.
 
     Raises:
-        ConfigurationError: the rows have another form.
+        ConfigurationError: ``rows`` has another form.
     """
     try:
         return {

@@ -1,4 +1,4 @@
-"""The catalogue over HTTP. It is public, so everyone may read it; only trusted requests load one."""
+"""The catalogue over HTTP. The catalogue is public, so everyone may read it; only trusted requests may load one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.serving.requests import Threads, answered, day, json_body, takes
 
 
 def catalogue_routes(service: CatalogueService, threads: Threads) -> list[web.RouteDef]:
-    """The endpoints over the service."""
+    """The endpoints that show and load the catalogue."""
 
     @takes("day", "agency", "procedure", "all")
     async def show(request: web.Request) -> web.Response:

@@ -1,4 +1,4 @@
-"""Turns rows of a catalogue into entries, and notes everything that is wrong with them, alone and together."""
+"""Turns rows of a catalogue into entries, and notes all faults: of single values and of rows that contradict each other."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ _DISTINCT: Final = frozenset({"procedure_code", "name"})
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row as it was read. ``place`` says where: "line 17", "row 17" or "entry 17"; ``fields``: column -> value."""
+    """One row as it was read. ``place``: where it was, as "line 17", "row 17" or "entry 17"; ``fields``: column -> value."""
 
     place: str
     fields: Mapping[str, object]
 
 
 class RowChecker:
-    """Checks rows one after another; ``entries`` are those without a fault.
+    """Checks rows one after another; ``entries`` has the entries of rows without a fault.
 
     Args:
-        registry: of the agencies.
-        faults: receives what is wrong.
+        registry: the registry of agencies.
+        faults: receives the faults.
     """
 
     def __init__(self, registry: AgencyRegistry, faults: Faults) -> None:
@@ -50,7 +50,7 @@ class RowChecker:
         return tuple(entry for entry, _ in self._placed)
 
     def add(self, row: Row) -> None:
-        """Check the values of a row."""
+        """Check the values of a row; add its entry, or note its faults."""
         known = self._faults.total
         values: dict[str, Any] = {}
         for column in COLUMNS:
@@ -85,7 +85,7 @@ class RowChecker:
         return known
 
     def finish(self) -> None:
-        """Check the rows together: no service has two entries on one day."""
+        """Check the rows together: note a fault where a service has two entries on one day."""
         furthest: tuple[CatalogueEntry, str] | None = None
         for entry, place in sorted(self._placed, key=lambda placed: (placed[0].service, placed[0].valid_from)):
             if furthest is not None and furthest[0].service == entry.service and furthest[0].overlaps(entry):
@@ -108,10 +108,10 @@ class RowChecker:
 
 
 def checked_entries(rows: Iterable[Row], registry: AgencyRegistry, *, source: str) -> tuple[CatalogueEntry, ...]:
-    """The entries of some rows.
+    """Check rows and return their entries. ``source`` is the name of their file or request in errors.
 
     Raises:
-        CatalogueFaultsError: a row is wrong; ``source`` names them in sentences.
+        CatalogueFaultsError: a row is wrong.
     """
     faults = Faults(source)
     checker = RowChecker(registry, faults)

@@ -1,4 +1,4 @@
-"""Loads the catalogue of agencies, and shows it. Returns plain values, ready for JSON."""
+"""Loads and shows the service catalogue. Returns plain values, ready for JSON."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ _MAX_SOURCE = 200
 
 
 class CatalogueService:
-    """The service over a store.
+    """Loads and shows the service catalogue of a storage.
 
     Args:
-        store: keeps the catalogue.
-        registry: of the agencies.
+        store: stores the catalogue.
+        registry: the registry of agencies.
         clock: tells the present day.
-        recount: counts stored dossiers again after a load (``pipeline.catalogue.recount.recount_all``).
+        recount: the steps that count stored dossiers again after a load (``pipeline.catalogue.recount.recount_all``).
     """
 
     def __init__(self, store: CatalogueStore, registry: AgencyRegistry, clock: Clock, recount: RecountSteps) -> None:
         self._store, self._registry, self._clock, self.recount = store, registry, clock, recount
 
     def load(self, entries: Iterable[Mapping[str, object]], *, add: bool = False, source: str = "") -> dict[str, Any]:
-        """Check entries in the columns of a file, and load them. Stored dossiers are counted with them by ``recount``.
+        """Check entries and load them. Stored dossiers are not counted again by this call, but by ``recount``.
 
-        Returns ``changed`` (whether anything was), ``entries`` (those that the agencies have now), ``agencies`` (the numbers of
-        entries opened, closed and changed), ``changes`` and ``omitted``, and ``overtaken`` (agencies of which another load came
-        at the same time).
+        Returns ``changed`` (whether the load changed anything), ``entries`` (number of entries of its agencies now), ``agencies``
+        (numbers of entries opened, closed and changed), ``changes`` and ``omitted`` (see ``load_as_dict``), and ``overtaken``
+        (agencies whose catalogue another load replaced at the same time).
 
         Args:
-            entries: as in a file (docs/catalogue.md).
-            add: whether to keep the other entries of these agencies.
-            source: the name of the file, kept beside the load.
+            entries: rows as column -> value, with the columns of a file (docs/catalogue.md).
+            add: whether the other entries of the same agencies stay; otherwise they are replaced.
+            source: the name of the file, stored with the load.
 
         Raises:
             ConfigurationError: an entry is wrong or contradicts another one. Nothing is loaded.
@@ -69,17 +69,17 @@ class CatalogueService:
     ) -> dict[str, Any]:
         """The entries in force on a day and the numbers of services by level.
 
-        Returns ``day`` (null with ``all_days``), ``counts`` (of all services, and by level), ``agencies`` (the same of each),
-        ``entries``, and ``not_recounted`` (agencies whose stored dossiers were not all counted with their last load).
+        Returns ``day`` (None with ``all_days``), ``counts`` (numbers of all services and by level), ``agencies`` (the same for
+        each agency), ``entries``, and ``not_recounted`` (agencies with stored dossiers not yet counted with their last load).
 
         Args:
-            day: None: today.
-            agencies: None: all.
-            procedure: only this procedure.
-            all_days: every entry instead, as a file that can be loaded again. The numbers are then of entries.
+            day: the day; None: today.
+            agencies: codes of the agencies; None: all.
+            procedure: the only procedure to show; None: all.
+            all_days: show the entries of all days, as a file that can be loaded again. The numbers then count entries.
 
         Raises:
-            ConfigurationError: there is no agency of a code.
+            ConfigurationError: a code is not in the registry.
             SinkError: the storage does not answer.
         """
         for code in agencies or ():

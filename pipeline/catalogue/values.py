@@ -1,7 +1,7 @@
-"""The values of a catalogue's columns, as texts of a CSV, values of JSON or cells of a workbook.
+"""Reads the values of a catalogue's columns, from texts of a CSV, values of JSON or cells of a workbook.
 
-One parser for all of them. It accepts what can be read in one way only: a day as 2024-08-20 or DD/MM/YYYY (20/08/2024), never
-8/20/2024 or 1/2/2024, which programs of other countries write for the second of January.
+One parser for each column reads all of them. It accepts only what can be read in one way: a day as 2024-08-20 or DD/MM/YYYY
+(20/08/2024), never 8/20/2024, nor 1/2/2024, which programs of other countries write for the second of January.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ _A_DAY: Final = "write it as 2024-08-20 or 20/08/2024"
 
 
 def is_missing(value: object) -> bool:
-    """Whether a cell is empty."""
+    """Whether a value is missing: None or a blank text."""
     return value is None or (isinstance(value, str) and not value.strip())
 
 
 def agency_code(value: object, registry: AgencyRegistry) -> str:
-    """A level-1 agency code of the registry.
+    """Read a level-1 agency code of the registry.
 
     Raises:
-        WrongValueError: it is not one.
+        WrongValueError: the value is not a level-1 code of the registry.
     """
     text = _text(value)
     if text in registry:
@@ -60,10 +60,10 @@ def agency_code(value: object, registry: AgencyRegistry) -> str:
 
 
 def procedure_code(value: object) -> str:
-    """The code of a procedure.
+    """Read the code of a procedure.
 
     Raises:
-        WrongValueError: it is not one. A number is not one: 1.001610 would have become 1.00161.
+        WrongValueError: the value is not a procedure code. A number is refused, because 1.001610 has become 1.00161 in it.
     """
     if isinstance(value, int | float):
         raise WrongValueError("is a number, in which zeros at the end are lost", "write it as text, for example 1.001612")
@@ -74,10 +74,10 @@ def procedure_code(value: object) -> str:
 
 
 def name(value: object) -> str:
-    """A name in one line; runs of blanks and line breaks are one blank.
+    """Read a name; blanks and line breaks in succession become one blank.
 
     Raises:
-        WrongValueError: it is too long or has a control character.
+        WrongValueError: the name is too long or has a control character.
     """
     text = " ".join(_text(value).split())
     if len(text) > MAX_NAME:
@@ -88,10 +88,10 @@ def name(value: object) -> str:
 
 
 def service_level(value: object) -> str:
-    """A service level of Nghị định 42/2022/NĐ-CP, or "" when the cell is empty.
+    """Read a service level of Nghị định 42/2022/NĐ-CP; "" when the cell is empty.
 
     Raises:
-        WrongValueError: it is not one.
+        WrongValueError: the value is not a service level.
     """
     text = unicodedata.normalize("NFC", _text(value)).casefold()
     if text and text not in _LEVELS:
@@ -100,10 +100,10 @@ def service_level(value: object) -> str:
 
 
 def legacy_level(value: object) -> int:
-    """A level from 1 to 4 of Thông tư 32/2017/TT-BTTTT, or 0 when the cell is empty.
+    """Read a legacy level from 1 to 4 of Thông tư 32/2017/TT-BTTTT; 0 when the cell is empty.
 
     Raises:
-        WrongValueError: it is not one.
+        WrongValueError: the value is not a legacy level.
     """
     number = _whole(value)
     if number is not None and number not in LEGACY_LEVELS:
@@ -112,10 +112,10 @@ def legacy_level(value: object) -> int:
 
 
 def eligible(value: object) -> bool | None:
-    """Whether a procedure may be offered toàn trình; None when the cell is empty.
+    """Read whether a procedure may be offered toàn trình; None when the cell is empty.
 
     Raises:
-        WrongValueError: it is neither yes nor no.
+        WrongValueError: the value is neither yes nor no.
     """
     if isinstance(value, bool) or value is None:
         return value
@@ -126,10 +126,10 @@ def eligible(value: object) -> bool | None:
 
 
 def longest_days(value: object) -> int | None:
-    """Calendar days, from 0; None when the cell is empty.
+    """Read the longest time of a procedure, a number of calendar days from 0 on; None when the cell is empty.
 
     Raises:
-        WrongValueError: it is not a whole number, or too large.
+        WrongValueError: the value is not a whole number, or larger than ``MAX_DAYS``.
     """
     number = _whole(value)
     if number is not None and number > MAX_DAYS:
@@ -138,10 +138,10 @@ def longest_days(value: object) -> int | None:
 
 
 def day(value: object) -> dt.date | None:
-    """A civil day; None when the cell is empty.
+    """Read a civil day; None when the cell is empty.
 
     Raises:
-        WrongValueError: it is not one, or could be two.
+        WrongValueError: the value is not a day, or can be read as two different days.
     """
     found = _day(value)
     if found is not None and not FIRST_DAY <= found <= LAST_DAY:
@@ -172,10 +172,10 @@ def _day(value: object) -> dt.date | None:
 
 
 def require_in_force(registry: AgencyRegistry, agency: str, first: dt.date) -> None:
-    """Return when the agency was in force on the first day of an entry.
+    """Check that an agency was in force on the first day of an entry.
 
     Raises:
-        WrongValueError: it was not; says since when, or which agency was responsible.
+        WrongValueError: it was not; the remedy names its first day or its successor.
     """
     if registry.at(agency, first) is not None:
         return
@@ -192,7 +192,7 @@ def require_in_force(registry: AgencyRegistry, agency: str, first: dt.date) -> N
 
 
 def _whole(value: object) -> int | None:
-    """A whole number from 0, or None when the cell is empty."""
+    """Read a whole number from 0 on; None when the cell is empty."""
     if is_missing(value):
         return None
     if isinstance(value, float) and value.is_integer():  # cells of a workbook are floats
@@ -205,7 +205,7 @@ def _whole(value: object) -> int | None:
 
 
 def _text(value: object) -> str:
-    """A text without blanks around it; "" when the cell is empty."""
+    """Read a text without blanks around it; "" when the cell is empty."""
     if value is None:
         return ""
     if not isinstance(value, str):
@@ -220,7 +220,7 @@ LEVEL_COLUMNS: Final = ("service_level", "legacy_level")
 
 
 def parsers(registry: AgencyRegistry) -> Mapping[str, Callable[[object], object]]:
-    """How each of ``COLUMNS`` is read."""
+    """Column of ``COLUMNS`` -> the function that reads its values."""
     return {
         "agency_code": lambda value: agency_code(value, registry),
         "procedure_code": procedure_code,
@@ -235,10 +235,10 @@ def parsers(registry: AgencyRegistry) -> Mapping[str, Callable[[object], object]
 
 
 def require_columns(columns: set[str], source: str) -> None:
-    """Return when a file has every column that is needed.
+    """Check that a file has every required column.
 
     Raises:
-        ConfigurationError: one is missing.
+        ConfigurationError: a required column is missing.
     """
     missing = [column for column in REQUIRED if column not in columns]
     if not missing and not columns & set(LEVEL_COLUMNS):

@@ -1,8 +1,8 @@
-"""The rows of an Excel workbook (.xlsx); all that knows openpyxl.
+"""Reads the rows of an Excel workbook (.xlsx). Only this module uses openpyxl.
 
-A workbook is a ZIP of XML, written by strangers. It is judged before it is parsed: its unpacked size, its entities (a small file
-could grow to gigabytes), and that its parts are in an encoding in which this can be seen. ``zipfile`` reads no more of a part
-than its declared size.
+A workbook is a ZIP of XML from a stranger. Before it is parsed, these are checked: its unpacked size, that it defines no XML
+entities (with which a small file could grow to gigabytes), and that its XML is UTF-8, so that entities can be found.
+``zipfile`` reads no more of a part than its declared size.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ class Workbook:
     """The first sheet of a workbook; close it when done.
 
     Attributes:
-        columns: its first row that is not empty.
-        size: number of rows as the sheet itself says, for progress; 0 when it does not.
+        columns: the texts of the first row that is not empty.
+        size: number of rows that the sheet itself declares, for progress; 0: it declares none.
         other_sheets: names of the sheets that are not read.
 
     Raises:
-        ConfigurationError: it is damaged, too large, or hostile.
+        ConfigurationError: the workbook is damaged, empty, too large, or defines XML entities.
     """
 
     def __init__(self, content: bytes, faults: Faults) -> None:
@@ -113,7 +113,7 @@ class Workbook:
                 yield Row(place, fields)
 
     def close(self) -> None:
-        """Release the workbook."""
+        """Close the workbook and release its memory."""
         self._book.close()
 
     def _value(self, place: str, column: str, cell: Any) -> object:
@@ -128,7 +128,7 @@ class Workbook:
     def _numbered(sheet: Any) -> Iterator[tuple[int, Sequence[Any]]]:
         """The rows that are not empty, with their numbers.
 
-        The bounds are given, because a sheet may say that it is smaller or larger than it is.
+        Rows and columns are limited by constants, because a sheet may declare another size than it has.
         """
         cells = sheet.iter_rows(max_row=_MAX_SHEET_ROWS, max_col=_MAX_COLUMNS)
         with closing(cells):
@@ -142,10 +142,10 @@ def _header(cell: Any) -> str:
 
 
 def _judge_parts(content: bytes, name: str) -> None:
-    """Refuse a workbook that would take much memory, or whose XML could grow.
+    """Refuse a workbook that unpacks to too much, or whose XML defines entities.
 
     Raises:
-        ConfigurationError: it is one.
+        ConfigurationError: the workbook is refused.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
