@@ -1,1 +1,1 @@
-"""From fetched messages to acknowledged ones: decode, store, recount, acknowledge; retries, memory budget, dead-letter limit."""
+"""The ingest: decodes, stores, recounts and acknowledges fetched messages, with retries, memory budget and dead-letter limit."""

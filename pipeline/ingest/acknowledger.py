@@ -1,7 +1,7 @@
-"""The acknowledge step: which fetches are stored and counted in every tier, so that Kafka need not deliver them again.
+"""The acknowledge step: finds out which fetches are stored and counted in every tier, and acknowledges them.
 
-The tables are checked once before each acknowledgement, which covers all recounts since the one before. A check after every
-recount would cost more than the recount of a quiet minute.
+The tables are checked once before each acknowledgement; the check covers all recounts since the acknowledgement before. A check
+after every recount would cost more than the recount of a quiet minute.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ from pipeline.metrics import WorkerMetrics
 
 
 class Acknowledger:
-    """Keeps stored batches until every tally that they touched is recounted. Thread-safe.
+    """Keeps stored batches until every tally of their messages is recounted, then acknowledges their fetches. Thread-safe.
 
     Args:
         dirty_buckets: what must still be recounted.
         acknowledge: called with fetches that are stored and counted, from the thread that counted the last of them.
-        check_tables: raises when the recounts may have missed events (``EventStore.check_tables``); nothing is then acknowledged.
-        confirm: called with the number of the last batch that is counted in every tier (``DossierTier.confirm``).
+        metrics: the worker's metrics.
+        check_tables: raises when the recounts may have missed events (``EventStore.check_tables``); then nothing is acknowledged.
+        confirm: called with the highest batch number up to which all are counted in every tier (``DossierTier.confirm``).
     """
 
     def __init__(
@@ -50,21 +51,21 @@ class Acknowledger:
         self.exact = 0  # of these, events tallied by minute and day, with their dossiers resolved
 
     def fetched(self, messages: int) -> None:
-        """Count these messages as unacknowledged."""
+        """Count ``messages`` fetched messages as unacknowledged and untallied."""
         with self._lock:
             self.unacknowledged += messages
             self.untallied += messages
 
     def batch_stored(self, batch: DecodedBatch, dossiers: TouchedDossiers, *, defer: bool) -> tuple[Fetch, ...]:
-        """A batch is durable: its dossiers must be resolved, and what it touched must be recounted.
+        """Note that a batch is stored: its dossiers must be resolved, and its minutes, days and procedures recounted.
 
         Args:
             batch: the batch.
             dossiers: the dossiers of its stored rows.
-            defer: recount only after the dossiers are resolved.
+            defer: whether its minutes are recounted only after the dossiers are resolved.
 
         Returns:
-            The fetches that are now stored as a whole. Batches of one fetch may be stored in any order.
+            The fetches of which now all messages are stored. Batches of one fetch may be stored in any order.
         """
         events = dossiers.messages
         with self._lock:  # the batch numbers must enter the deques in order
@@ -79,10 +80,10 @@ class Acknowledger:
         return whole
 
     def acknowledge_counted(self) -> None:
-        """Acknowledge every fetch that is counted in all tiers, when the tables are as they must be.
+        """Check the tables, then acknowledge every fetch that is counted in all tiers.
 
         Raises:
-            Fatal: they are not.
+            Fatal: the tables are not as they must be, so that recounts may have missed events.
         """
         visible, tallied = self._dirty_buckets.minutes_through(), self._dirty_buckets.tallied_through()
         with self._lock:

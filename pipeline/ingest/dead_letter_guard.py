@@ -1,8 +1,8 @@
-"""Enforces the dead-letter limit: batches are checked in the order of their messages, before any of them is acknowledged.
+"""Enforces the dead-letter limit: checks batches in the order of their messages, before any of them is acknowledged.
 
 The count of a partition starts from the checkpoint below the first message that this worker received. A batch that changes the
-count writes a checkpoint after its dead letters are stored. So a batch that is lost with its worker was not counted, and a
-redelivered batch is counted from its first offset: no message counts twice, and a restart loses no count.
+count writes a checkpoint after its dead letters are stored. So a batch that its worker did not finish was not counted, and is
+counted from its first offset when it is redelivered: no message counts twice, and a restart loses no count.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ log = get_logger("dead_letters")
 
 
 class StoppedError(Exception):
-    """The worker stops before it is the batch's turn. The batch stays unacknowledged."""
+    """The worker stops before the turn of a batch came. The batch stays unacknowledged."""
 
 
 class NoCheckpoints:
     """A ``DeadLetterLimitStore`` that stores nothing: counts start with the worker."""
 
     def limit_state(self, topic: str, partition: int, *, before: int) -> DeadLetterLimitState:  # noqa: ARG002
-        """No checkpoint, nothing accepted."""
+        """Return the state without a checkpoint and without accepted messages."""
         return DeadLetterLimitState()
 
     def insert_checkpoints(self, checkpoints: Sequence[DeadLetterCheckpoint]) -> None:
         """Store nothing."""
 
     def accept(self, topic: str, partition: int, until: int) -> None:
-        """Accept nothing."""
+        """Do nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class AssignedPart:
 
 @dataclass(slots=True)
 class _TrackedCount:
-    """The count of a partition in this worker's memory."""
+    """The count of a partition in this worker's memory, and the number of the assignment to which it belongs."""
 
     assignment: int
     count: PartitionCount
@@ -64,9 +64,11 @@ class _TrackedCount:
 
 
 class DeadLetterGuard:
-    """The counts of one worker. Batches are checked in the order of their numbers, from 0, whichever thread stores them.
+    """Keeps the counts of one worker and checks batches in the order of their numbers, from 0, whichever thread stores them.
 
     Args:
+        limit: the limits.
+        store: keeps checkpoints, and what operators accepted.
         retrying: repeats a call to the storage while it is unavailable.
         stopping: set when the worker stops; then no batch waits for its turn.
     """
@@ -85,15 +87,15 @@ class DeadLetterGuard:
         """The guard of one batch.
 
         Args:
-            number: its number in the order of all batches, from 0.
-            parts: its messages in order.
-            rejected: positions of the messages that are not events, ascending.
+            number: the batch's number in the order of all batches, from 0.
+            parts: the batch's messages in order.
+            rejected: positions in the batch of the messages that are not events, ascending.
             dead_letters: the dead letters of these messages.
         """
         return BatchGuard(self, number, parts, rejected, dead_letters)
 
     def await_turn(self, number: int) -> None:
-        """Wait until all batches before this one are finished.
+        """Wait until all batches before the batch ``number`` are finished.
 
         Raises:
             StoppedError: the worker stops first.
@@ -105,15 +107,16 @@ class DeadLetterGuard:
                 self._changed.wait(_STOP_CHECK_SECONDS)
 
     def pass_turn(self) -> None:
-        """The batch whose turn it is is finished."""
+        """End the turn of the current batch: the next batch may begin."""
         with self._changed:
             self._next += 1
             self._changed.notify_all()
 
     def parts_of(self, parts: Sequence[AssignedPart]) -> list[Part]:
-        """The parts of a batch, and which of them count. Loads the counts of their partitions.
+        """The parts of a batch, each marked as counted or not. Loads the counts of their partitions.
 
-        This worker does not acknowledge messages of an older assignment. They are redelivered, and count then.
+        Messages of an older assignment are not counted: this worker does not acknowledge them, and they count when they are
+        redelivered.
         """
         newest: dict[Partition, int] = {}
         for part in parts:
@@ -128,12 +131,12 @@ class DeadLetterGuard:
         return counted
 
     def limit_check(self, parts: Sequence[Part], rejected: Sequence[int]) -> BatchLimitCheck:
-        """A new check of a batch. ``parts_of`` must have loaded its partitions."""
+        """A new check of a batch. ``parts_of`` must have loaded the counts of its partitions."""
         counts = {part.partition: self._counts[part.partition].count for part in parts}
         return BatchLimitCheck(self._limit, parts, rejected, counts)
 
     def accepted_meanwhile(self, parts: Sequence[AssignedPart], partition: Partition) -> bool:
-        """Whether an operator accepted more messages of the partition since its count was loaded. If so, loads it again."""
+        """Whether an operator accepted more messages of the partition since its count was loaded. If so, load the count again."""
         tracked = self._counts[partition]
         first = next(part for part in parts if part.partition == partition and part.assignment == tracked.assignment)
         found = self._load(first)
@@ -185,7 +188,7 @@ class DeadLetterGuard:
 
 
 class BatchGuard:
-    """Enforces the limit on one batch: ``check`` and ``reject`` while it is stored, ``finish`` when it is."""
+    """Enforces the limit on one batch: call ``check`` and ``reject`` while the batch is being stored, ``finish`` afterwards."""
 
     def __init__(
         self,
@@ -203,7 +206,7 @@ class BatchGuard:
         self._check: BatchLimitCheck | None = None
 
     def begin(self) -> None:
-        """Wait for the turn of this batch and load the counts before it. A second call does nothing.
+        """Wait for the turn of this batch and load the counts of its partitions. A second call does nothing.
 
         Raises:
             StoppedError: the worker stops first.
@@ -214,17 +217,17 @@ class BatchGuard:
             self._check = self._guard.limit_check(self._parts, self._rejected)
 
     def check(self) -> None:
-        """Check, before anything is stored, whether the messages that are not events exceed a limit.
+        """Check, before anything of the batch is stored, whether its messages that are not events exceed a limit.
 
         Raises:
-            DeadLetterLimitError: they do.
+            DeadLetterLimitError: a limit is exceeded.
         """
         self.begin()
         self._decide(self._messages)
         self._check = self._guard.limit_check(self._parts, self._rejected)
 
     def reject(self, position: int, dead_letter: DeadLetter) -> None:
-        """The storage refuses the message at this position; all messages before it are decided.
+        """Note that the storage refused the message at ``position``, and that all messages before it are decided.
 
         Raises:
             DeadLetterLimitError: a limit is exceeded whatever happens to the rest of the batch.
@@ -235,7 +238,7 @@ class BatchGuard:
         self._decide(position + 1, [position])
 
     def finish(self) -> None:
-        """All messages are stored, as events or as dead letters: count the batch and let the next one begin.
+        """Count the batch, whose messages are all stored as events or dead letters, and let the next batch begin.
 
         Raises:
             DeadLetterLimitError: a limit is exceeded.
@@ -246,7 +249,7 @@ class BatchGuard:
         self._guard.pass_turn()
 
     def decide_all(self) -> None:
-        """All events of the batch are stored or rejected.
+        """Check the limits after all events of the batch were stored or refused.
 
         Raises:
             DeadLetterLimitError: a limit is exceeded.
@@ -274,6 +277,6 @@ class BatchGuard:
         return DeadLetterLimitError(
             f"Dead-letter limit exceeded in partition {number} of {topic!r}: {excess.problem}{example}.",
             remedy="The messages stay in Kafka. Fix their sender or this worker, and restart the worker. To store them as dead"
-            f" letters, run `portalpulse dead-letters accept --partition {number}` and restart it. To change the limit, set"
-            f" {PREFIX}DEAD_LETTERS__{excess.setting.upper()}.",
+            f" letters, run `portalpulse dead-letters accept --partition {number}` and restart the worker. To change the limit,"
+            f" set {PREFIX}DEAD_LETTERS__{excess.setting.upper()}.",
         )

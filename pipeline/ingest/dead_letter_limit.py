@@ -1,10 +1,10 @@
 """The dead-letter limit: after a bad deploy a worker must stop instead of turning the whole topic into dead letters.
 
-There are two limits: a run of rejections without a good message in between, and the share of rejections among the latest
-messages. Both count the messages of one partition in the order of their offsets, so that good partitions do not hide a bad
-one. A count depends on the messages below its offset and on nothing else, not even a clock. It is stored with that offset as
-a checkpoint (``sinks.contract.dead_letters.DeadLetterCheckpoint``), so that another process continues correctly, also with
-redelivered messages.
+There are two limits: the number of rejections in a row, without an event in between, and the share of rejections among the latest
+messages. Both are counted for one partition in the order of offsets, so that good partitions do not hide a bad one. The count at
+an offset depends only on the messages below this offset, not on a clock. It is stored with the offset as a checkpoint
+(``sinks.contract.dead_letters.DeadLetterCheckpoint``), so that another process continues correctly, also with redelivered
+messages.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ Partition = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The latest messages of a partition, in groups, oldest first: (messages, how many of them were rejected)."""
+    """The latest messages of a partition in groups, oldest first: (number of messages, how many of them were rejected)."""
 
     groups: tuple[tuple[int, int], ...] = ()
 
     @property
     def messages(self) -> int:
-        """Messages in all groups."""
+        """Number of messages in all groups."""
         return sum(messages for messages, _ in self.groups)
 
     @property
     def rejected(self) -> int:
-        """Rejections in all groups."""
+        """Number of rejections in all groups."""
         return sum(rejected for _, rejected in self.groups)
 
     def extended(self, messages: int, rejected: int, *, size: int) -> Window:
-        """With further messages, and without the oldest groups that a window of ``size`` messages does not need."""
+        """The window with ``messages`` more messages, ``rejected`` of them rejected, less the oldest groups beyond ``size``."""
         groups = list(self.groups)
         if groups and groups[-1][0] + messages <= size // _GROUPS:
             before = groups.pop()
@@ -54,7 +54,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class PartitionCount:
-    """The count of a partition so far. ``run``: rejections in a row at its end."""
+    """The count of a partition up to an offset. ``run``: number of rejections in a row directly before this offset."""
 
     run: int = 0
     window: Window = Window()
@@ -64,7 +64,7 @@ class PartitionCount:
 
 @dataclass(frozen=True, slots=True)
 class Excess:
-    """A limit that a partition exceeds: the setting that defines it, and the figures as text."""
+    """A limit that a partition exceeds: the name of the limit's setting, and the figures in words."""
 
     partition: Partition
     setting: str
@@ -88,7 +88,7 @@ class DeadLetterLimit:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Consecutive messages of one partition in a batch. ``counted`` is false when they will not be acknowledged."""
+    """Consecutive messages of one partition in a batch. ``counted``: whether this worker may acknowledge and so counts them."""
 
     partition: Partition
     offset: int  # of the first
@@ -98,7 +98,7 @@ class Part:
 
 @dataclass(slots=True)
 class _Tally:
-    """One partition while a batch is checked."""
+    """The count of one partition while a batch is checked."""
 
     before: PartitionCount
     run: int
@@ -113,6 +113,7 @@ class BatchLimitCheck:
     """Checks one batch against the limits while its messages are being decided, that is, stored or rejected.
 
     Args:
+        limit: the limits.
         parts: the messages of the batch, in order.
         rejected: positions in the batch of messages that are not events, ascending.
         counts: the count of each partition before the batch.
@@ -150,7 +151,7 @@ class BatchLimitCheck:
 
         Args:
             until: a position in the batch.
-            refused_by_storage: those of the newly decided messages that the storage refused, ascending.
+            refused_by_storage: positions of the newly decided messages that the storage refused, ascending.
 
         Returns:
             The limit that is exceeded whatever happens to the rest of the batch, or None.
@@ -179,7 +180,7 @@ class BatchLimitCheck:
         return self._tallies[partition].before
 
     def rejections(self, partition: Partition) -> int:
-        """Counted rejections of the batch in this partition that are known so far."""
+        """Number of counted rejections of the batch in a partition, as far as they are known."""
         return self._tallies[partition].rejected
 
     def _count_rejected(self, positions: Sequence[int]) -> None:

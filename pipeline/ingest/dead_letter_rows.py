@@ -26,15 +26,15 @@ def dead_letters_of(
     ranges: Sequence[OffsetRange],
     pieces: Sequence[MessagePiece],
 ) -> tuple[DeadLetter, ...]:
-    """Dead letters with what is kept of each message (``reduced``), and its exact offset.
+    """The dead letters of rejected messages: what is kept of each message (``reduced``), and its exact offset.
 
-    Of a message that is too large to hold, the beginning is here, which does not parse.
+    Of a message that is too large to be held in memory, ``values`` has only the beginning, which does not parse.
 
     Args:
-        rejections: positions in ``values`` and reasons, ascending.
+        rejections: positions in ``values`` and rejections, ascending.
         values: the message values of all ``pieces``.
         ranges: the offsets of each piece; same length as ``pieces``.
-        pieces: the pieces that ``values`` came from.
+        pieces: the pieces from which ``values`` were unpacked.
     """
     dead_letters = []
     index, start = 0, 0  # of the piece that holds the position
@@ -66,7 +66,7 @@ def dead_letters_of(
 
 
 def reduced(received: DeadLetter) -> DeadLetter:
-    """What is kept of a dead letter with the message as it was received: itself when the message does not parse."""
+    """The dead letter to store instead of one with the whole message: with the known fields; unchanged if it does not parse."""
     try:
         value = None if received.value is None else kept_message(received.value)
         key = kept_key(received.key, value)
@@ -83,7 +83,7 @@ def reduced(received: DeadLetter) -> DeadLetter:
 def dead_letter_of_row(rows: pa.Table, error: str) -> DeadLetter:
     """The dead letter of a single row that the storage refused.
 
-    Its value is the row as JSON. The original message is in Kafka at the same offset.
+    The dead letter's value is the row as JSON. The original message is in Kafka at the same offset.
     """
     row = rows.to_pylist()[0]
     return DeadLetter(

@@ -1,4 +1,4 @@
-"""The decode step: fetches become batches of event rows and dead letters, usually one."""
+"""The decode step: turns fetches into batches of event rows and dead letters, usually into one batch."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _MAX_BYTES = 64 << 20
 
 @dataclass(frozen=True, slots=True)
 class DecodedBatch:
-    """The messages of some fetches, decoded and not yet stored. Large fetches are in several batches."""
+    """Decoded messages of some fetches, not yet stored. The messages of a large fetch are in several batches."""
 
     rows: pa.Table
     positions: np.ndarray  # of each row among the messages of the batch
@@ -45,9 +45,13 @@ class DecodeStep:
     """Decodes fetches. Runs in one thread: the batches are numbered in the order of the calls.
 
     Args:
+        decoder: turns message values into events and rejections.
+        guard: enforces the dead-letter limit on each batch.
         clock: the wall clock; an event later than its time plus ``future_tolerance`` is rejected.
-        max_rows: most messages in a batch, where a piece does not hold more.
-        portal_of: the portal that a topic belongs to; None: any agency may report in it.
+        future_tolerance: see ``clock``.
+        max_rows: most messages in a batch, unless a single piece has more.
+        metrics: the worker's metrics.
+        portal_of: the portal to which a topic belongs; None: any agency may report in it.
     """
 
     def __init__(
@@ -67,10 +71,10 @@ class DecodeStep:
         self._batches = 0  # decoded so far
 
     def __call__(self, fetches: Sequence[Fetch]) -> Iterator[DecodedBatch]:
-        """Decode all messages of ``fetches``; their packed messages are dropped.
+        """Decode all messages of ``fetches`` and release their packed messages.
 
-        Usually to one batch. Messages that are large or many when they are unpacked become several, one at a time: the next
-        one is unpacked when it is asked for.
+        Yields usually one batch. Messages that are large or many when they are unpacked become several batches; each is
+        unpacked only when the caller asks for it.
         """
         pieces: list[tuple[Fetch, MessagePiece, list[bytes | None]]] = []
         begun: list[Fetch] = []  # fetches of ``pieces``, in order
@@ -94,7 +98,7 @@ class DecodeStep:
         yield self._decoded(pieces, begun)
 
     def _decoded(self, pieces: list[tuple[Fetch, MessagePiece, list[bytes | None]]], fetches: Sequence[Fetch]) -> DecodedBatch:
-        """The messages of ``pieces``, which is emptied, as one batch."""
+        """Decode the messages of ``pieces`` as one batch. Empties ``pieces``."""
         with self._metrics.decode_seconds.time():
             values: list[bytes | None] = []
             ranges: list[OffsetRange] = []
@@ -126,7 +130,7 @@ class DecodeStep:
         return DecodedBatch(rows, positions, dead_letters, touched, tuple(fetches), guard)
 
     def _report_internal_errors(self, decoded: Decoded, messages: int, ranges: Sequence[OffsetRange]) -> None:
-        """Log and count errors of this program, as opposed to faults of the messages. No message is lost by them."""
+        """Log and count errors of this program, as opposed to faults of messages. No message is lost by such errors."""
         batches = [f"{each.topic}/{each.partition}@{each.offset}" for each in ranges[:_MAX_LOGGED_BATCHES]]
         if decoded.bulk_error:
             self._metrics.bulk_failures.inc()

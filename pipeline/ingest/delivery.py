@@ -1,12 +1,12 @@
-"""The threads of one worker, each bounded by the one before it.
+"""The threads of one worker.
 
     decode       fetches -> batches of columns (mostly outside the interpreter lock)
     store (2)    events and dead letters -> ClickHouse
-    resolve      what the dossiers of the messages correct
-    recount (3)  one for each tier of tallies, and the acknowledging
-    more         loops that only share the end: an error in one of them stops the worker, too
+    resolve      dossiers of stored messages -> corrections
+    recount (3)  one thread for each tier of tallies; they also acknowledge
+    more         other loops of the worker: an error in one of them stops the worker, too
 
-What the threads do, and in which order, is in ``pipeline.ingest.steps``.
+``pipeline.ingest.steps`` has what the threads do, and in which order.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ _GATHER_SECONDS = 0.01
 
 
 class Delivery:
-    """Runs the threads. Construct, ``start``, ``offer`` fetches, ``stop``.
+    """Runs the threads. Call ``start``, then ``offer`` with each fetch, then ``stop``.
 
     Args:
         steps: what the threads run.
         settings: how fetches are gathered into batches.
-        fail: called with the error that ended a thread; the worker must stop.
-        loops: more loops by name; each returns when ``steps.stopping`` is set.
+        fail: called with the error that ended a thread; it must stop the worker.
+        loops: name of a thread -> another loop to run; a loop returns when ``steps.stopping`` is set.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Delivery:
         self._fetched.put(fetch)
 
     def stop(self, *, grace: float) -> bool:
-        """Stop the threads; returns whether all of them ended within ``grace`` seconds. Unfinished fetches are redelivered."""
+        """Stop the threads; return whether all ended within ``grace`` seconds. Kafka redelivers unfinished fetches."""
         self._stopping.set()
         deadline = time.monotonic() + grace
         for thread in self._threads:
@@ -104,7 +104,7 @@ class Delivery:
                         return
 
     def _hand_on(self, batch: DecodedBatch) -> None:
-        """Wait until the batch can be stored, or the worker stops."""
+        """Put the batch into the queue of the store threads. Waits while the queue is full and the worker does not stop."""
         while not self._stopping.is_set():
             try:
                 self._decoded.put(batch, timeout=_STOP_CHECK_SECONDS)
@@ -113,10 +113,10 @@ class Delivery:
             return
 
     def _gather(self) -> list[Fetch]:
-        """Fetches for one batch: those that arrive until the pause after the start of the batch before is over (``StorePace``).
+        """Fetches for one batch: those that arrive until ``StorePace.pause`` seconds after the batch before was gathered.
 
         So the first message after a pause is stored at once, and a steady flow costs few statements. While the storage is busy,
-        a batch waits ``linger_ms`` at least. A full batch waits for nothing.
+        a batch gathers fetches for at least ``linger_ms``. A full batch does not wait. Empty when no fetch arrives for a moment.
         """
         try:
             fetches = [self._fetched.get(timeout=_STOP_CHECK_SECONDS)]

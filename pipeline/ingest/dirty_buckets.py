@@ -1,16 +1,16 @@
-"""Which tallies must still be recounted, and which stored batches are counted in every tier.
+"""Keeps which tallies must still be recounted, and which stored batches are counted in every tier.
 
-Pure bookkeeping, thread-safe, without a clock or a database. The tiers depend on each other:
+Thread-safe; uses neither a clock nor the storage. The tiers depend on each other:
 
-    dossiers     the messages just stored; what their dossiers correct makes further hours due
+    dossiers     of the messages just stored, to be resolved; their corrections make further hours due
     minutes      (agency, minute) of the messages just stored, and of corrections
-    days         (agency, civil day), summed from the minutes, so due only after those were recounted
-    procedures   (agency, civil day, procedure), counted from messages and corrections; due only after dossiers, because it is the
-                 dearest tier and nobody watches it to the second
+    days         (agency, civil day), summed from the minutes, so due only after the minutes were recounted
+    procedures   (agency, civil day, procedure), counted from messages and corrections; due only after dossiers are resolved,
+                 because recounting this tier costs most and nobody needs it within seconds
 
-Stored batches are numbered from 1. Every due entry holds the lowest batch number that it covers. A batch may be acknowledged when
-every entry of every tier, due or being recounted, has a higher number. Recounting is idempotent: an entry may be recounted more
-often than necessary, never less often.
+Stored batches are numbered from 1. Every entry that is due has the lowest number of the batches that it covers. A batch may be
+acknowledged when every entry of every tier, due or being recounted, has a higher number. Recounting is idempotent: an entry may
+be recounted more often than necessary, never less often.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class _Entry(DirtyHour):
 class _Unresolved:
     """A stored batch whose dossiers must be resolved.
 
-    Its procedures become due only then; its hours (``dirty``) too if they are ``deferred``.
+    Its procedures become due when they are resolved, and so do its hours (``dirty``) if ``deferred``.
     """
 
     batch: int
@@ -51,7 +51,7 @@ class _Unresolved:
 
 @dataclass(frozen=True, slots=True)
 class DossierWork:
-    """Stored batches taken for one resolution. Call ``DirtyBuckets.dossiers_resolved`` when it is done."""
+    """Stored batches whose dossiers are resolved together. Call ``DirtyBuckets.dossiers_resolved`` when this is done."""
 
     batches: tuple[_Unresolved, ...]
 
@@ -71,9 +71,9 @@ class MinuteWork:
 
 @dataclass(frozen=True, slots=True)
 class DayWork:
-    """Civil days taken for one recount; ``agencies`` None means all.
+    """Civil days taken for one recount, of some agencies (None: all).
 
-    Call ``DirtyBuckets.days_recounted`` or ``procedures_recounted`` when it is done.
+    Call ``DirtyBuckets.days_recounted`` or ``procedures_recounted`` when the recount is done.
     """
 
     days: tuple[dt.date, ...]
@@ -82,7 +82,7 @@ class DayWork:
 
 
 class DirtyBuckets:
-    """Keeps the due entries of the tiers. Thread-safe."""
+    """Keeps the entries of each tier that are due or being recounted. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -101,12 +101,12 @@ class DirtyBuckets:
     def batch_stored(
         self, dirty: Mapping[int, DirtyHour], dossiers: TouchedDossiers | None = None, *, defer: bool = False
     ) -> int:
-        """A batch is durable and has messages in these hours. Returns its number.
+        """Note a stored batch and make due what it needs; return the batch's number.
 
         Args:
             dirty: the hours of its messages.
             dossiers: the dossiers of its messages, which must be resolved; None: there is nothing to resolve.
-            defer: the hours become due only when the dossiers are resolved, so that they are recounted once.
+            defer: whether the hours become due only when the dossiers are resolved, so that they are recounted once.
         """
         with self._lock:
             self._batches += 1
@@ -120,7 +120,7 @@ class DirtyBuckets:
             return batch
 
     def take_dossiers(self, max_messages: int) -> DossierWork | None:
-        """The oldest stored batches whose dossiers must be resolved, about ``max_messages`` at most."""
+        """Take the oldest stored batches whose dossiers must be resolved, with about ``max_messages`` messages at most."""
         with self._lock:
             chosen: list[_Unresolved] = []
             taken = 0
@@ -131,7 +131,7 @@ class DirtyBuckets:
             return DossierWork(tuple(chosen)) if chosen else None
 
     def dossiers_resolved(self, work: DossierWork, corrected: Mapping[int, DirtyHour]) -> None:
-        """The corrections of ``work`` are stored; they changed these hours, which become due."""
+        """Note that the corrections of ``work`` are stored. The hours that they changed (``corrected``) become due."""
         with self._lock:
             self._make_due(corrected, work.batches[0].batch)
             for each in work.batches:
@@ -141,7 +141,7 @@ class DirtyBuckets:
                 self._resolving.remove(each)
 
     def take_live_minutes(self, max_minutes: int) -> MinuteWork | None:
-        """The newest due minutes, about ``max_minutes`` at most: live traffic, which must be fresh."""
+        """Take the newest due hours, with about ``max_minutes`` minutes at most: live traffic, which must be fresh."""
         with self._lock:
             chosen: list[int] = []
             total = 0
@@ -153,11 +153,10 @@ class DirtyBuckets:
             return self._take_hours(chosen, _LIVE_MERGE_GAP)
 
     def take_backfill_minutes(self, max_minutes: int, *, besides: Container[int] = ()) -> MinuteWork | None:
-        """The next due hours in a sweep through time, ``max_minutes`` long at most: late data and backfill.
+        """Take the next due hours of late data and backfill, within a span of ``max_minutes`` minutes; none in ``besides``.
 
-        Hours in ``besides`` are not taken.
-
-        The sweep leaves the other hours time to collect more batches, so that one recount covers many batches.
+        Calls go through time from old to new hours and begin again. Meanwhile the other hours collect more batches, so that one
+        recount covers many batches.
         """
         with self._lock:
             due = sorted(hour for hour in self._hours if hour not in besides)
@@ -170,40 +169,40 @@ class DirtyBuckets:
             return self._take_hours(chosen, _BACKFILL_MERGE_GAP)
 
     def minutes_recounted(self, work: MinuteWork) -> None:
-        """The spans of ``work`` are recounted. Their days become due."""
+        """Note that the spans of ``work`` are recounted. Their days become due."""
         with self._lock:
             for hour, entry in work.entries.items():
                 _add(self._days, _civil_day_of(hour), 0, entry.agencies, entry.first_batch)
             self._minutes_in_progress.remove(min(entry.first_batch for entry in work.entries.values()))
 
     def take_days(self, max_days: int) -> DayWork | None:
-        """The newest ``max_days`` civil days whose minutes are recounted."""
+        """Take the newest ``max_days`` due civil days: their minutes are recounted, and the day tier is not."""
         return self._take_days(self._days, self._days_in_progress, max_days)
 
     def take_procedures(self, max_days: int) -> DayWork | None:
-        """The newest ``max_days`` civil days whose procedures must be recounted."""
+        """Take the newest ``max_days`` civil days whose procedures must be recounted."""
         return self._take_days(self._procedures, self._procedures_in_progress, max_days)
 
     def days_recounted(self, work: DayWork) -> None:
-        """The days of ``work``, which ``take_days`` gave, are recounted."""
+        """Note that the days of ``work``, which ``take_days`` returned, are recounted."""
         with self._lock:
             self._days_in_progress.remove(work.first_batch)
 
     def procedures_recounted(self, work: DayWork) -> None:
-        """The procedures of ``work``, which ``take_procedures`` gave, are recounted."""
+        """Note that the procedures of ``work``, which ``take_procedures`` returned, are recounted."""
         with self._lock:
             self._procedures_in_progress.remove(work.first_batch)
 
     def counted_through(self) -> int:
-        """The highest batch number up to which every batch is counted in every tier, dossiers resolved."""
+        """The highest batch number up to which every batch is counted in every tier and its dossiers are resolved."""
         with self._lock:
             due = [entry.first_batch for entry in self._procedures.values()]
             return min([*due, *self._procedures_in_progress, self._tallied_through() + 1]) - 1
 
     def tallied_through(self) -> int:
-        """The highest batch number up to which every batch is counted by minute and by day, dossiers resolved.
+        """The highest batch number up to which every batch is counted by minute and day and its dossiers are resolved.
 
-        The figures of all procedures together contain it.
+        All figures that are not divided by procedure then contain these batches.
         """
         with self._lock:
             return self._tallied_through()
@@ -229,7 +228,7 @@ class DirtyBuckets:
             return sum(each.dossiers.messages for each in (*self._unresolved, *self._resolving))
 
     def oldest_unresolved(self) -> float | None:
-        """When the oldest messages were stored whose dossiers are not resolved; None without any."""
+        """When the oldest messages whose dossiers are not resolved were stored (the caller's clock); None: there are none."""
         with self._lock:
             return min((each.dossiers.stored_at for each in (*self._unresolved, *self._resolving)), default=None)
 

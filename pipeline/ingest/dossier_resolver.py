@@ -1,6 +1,7 @@
-"""Resolves the dossiers of stored messages: finds out what each message counts as, and stores corrections where needed.
+"""Resolves the dossiers of stored messages: finds out what each message counts as, and stores the corrections that it needs.
 
-The steps are a generator that pauses between any two effects, so that a test can interleave two writers and end one anywhere.
+The steps are a generator that pauses after every reading and writing, so that a test can let two workers take turns and end one
+anywhere.
 Why the result is exact with several writers, crashes and redelivery: DECISIONS.md.
 """
 
@@ -41,18 +42,18 @@ class Corrected:
 
     @property
     def agencies(self) -> pa.ChunkedArray:
-        """The unit of each message."""
+        """The unit of each corrected message."""
         return self.claims.column("agency")
 
     @property
     def instants(self) -> np.ndarray:
-        """The time of each message, epoch milliseconds."""
+        """The time of each corrected message, epoch milliseconds."""
         found: np.ndarray = self.claims.column("occurred_at").cast(pa.int64()).to_numpy()
         return found
 
     @classmethod
     def merged(cls, parts: Sequence[Corrected]) -> Corrected:
-        """All parts as one."""
+        """The rows of all parts together."""
         return cls(pa.concat_tables([part.claims for part in parts]).unify_dictionaries())
 
 
@@ -66,10 +67,10 @@ class TouchedDossiers:
     """The dossiers of stored messages, which are to be resolved.
 
     Attributes:
-        codes: each distinct code.
-        messages: number of messages.
-        unindexed: rows (``RESOLVED_COLUMNS``) that must be indexed first.
-        stored_at: since when they wait, in seconds of the caller's clock.
+        codes: the distinct dossier codes.
+        messages: number of stored messages.
+        unindexed: rows (``RESOLVED_COLUMNS``) that must be indexed before.
+        stored_at: when the messages were stored, in seconds of the caller's clock.
     """
 
     codes: pa.Array
@@ -84,12 +85,12 @@ class TouchedDossiers:
 
     @classmethod
     def of(cls, rows: pa.Table, *, unindexed: bool = False) -> TouchedDossiers:
-        """Those of rows (``RESOLVED_COLUMNS``)."""
+        """The dossiers of stored rows (``RESOLVED_COLUMNS``). ``unindexed``: the rows must still be indexed."""
         return cls(rows.column("dossier_code").unique(), rows.num_rows, (rows,) if unindexed else ())
 
     @classmethod
     def merged(cls, parts: Sequence[TouchedDossiers]) -> TouchedDossiers:
-        """All parts as one."""
+        """The dossiers of all parts together."""
         if len(parts) == 1:
             return parts[0]
         return cls(
@@ -107,17 +108,17 @@ class DossierResolver:
         self._index = index
 
     def add(self, rows: pa.Table) -> TouchedDossiers:
-        """Index stored rows (``RESOLVED_COLUMNS``)."""
+        """Index stored rows (``RESOLVED_COLUMNS``); return their dossiers."""
         self._index.add(indexed_rows(rows))
         return TouchedDossiers.of(rows)
 
     def add_decisions(self, code: str, decisions: Sequence[ExclusionDecision]) -> TouchedDossiers:
-        """Index stored decisions about a dossier, at least one."""
+        """Index stored decisions about a dossier, at least one; return this dossier."""
         self._index.add(decision_rows(code, decisions))
         return TouchedDossiers(pa.array([code]), 0)
 
     def resolve(self, indexed: TouchedDossiers) -> Corrected:
-        """Resolve dossiers; see ``steps``."""
+        """Resolve dossiers whose messages are indexed; return the corrected messages."""
         steps = self.steps(indexed)
         while True:
             try:
@@ -126,7 +127,7 @@ class DossierResolver:
                 return cast("Corrected", end.value)
 
     def steps(self, indexed: TouchedDossiers) -> Generator[str, None, Corrected]:
-        """Resolve dossiers whose messages are indexed; returns ``Corrected``."""
+        """The steps of ``resolve``; the generator returns ``Corrected``."""
         suspects = self._index.suspects(pa.table({"dossier_code": indexed.codes}))
         if not suspects.num_rows:
             return NOTHING
@@ -134,21 +135,21 @@ class DossierResolver:
         return (yield from self._correct(suspects, decide))
 
     def recount_steps(self, dossiers: pa.Array) -> Generator[str, None, Corrected]:
-        """Resolve dossiers again because the service catalogue changed; returns ``Corrected``.
+        """The steps that resolve dossiers again because the service catalogue changed; returns ``Corrected``.
 
         Args:
-            dossiers: their numbers, 16 bytes each.
+            dossiers: numbers of the dossiers, 16 bytes each.
         """
         return (yield from self._correct(pa.table({"dossier": dossiers}), decide))
 
     def rewrite_steps(self, dossiers: pa.Array) -> Generator[str, None, Corrected]:
-        """Write the correction of every message of dossiers, whatever was written before; returns ``Corrected``.
+        """The steps that write a correction for every message of dossiers, also where one exists; returns ``Corrected``.
 
-        All stored messages must be indexed. Workers may resolve the same dossiers meanwhile: the claims come before the last
-        look, so a message that this look does not see is resolved by a worker that sees the claims.
+        All stored messages must be indexed. Workers may resolve the same dossiers meanwhile: the claims are written before the
+        dossiers are read for the last time, so a message that is not read then is resolved by a worker that sees the claims.
 
         Args:
-            dossiers: their numbers, 16 bytes each.
+            dossiers: numbers of the dossiers, 16 bytes each.
         """
 
         def all_of_them(judged: Judged, _alone: np.ndarray, claims: Claims) -> Decision:
@@ -157,11 +158,11 @@ class DossierResolver:
         return (yield from self._correct(pa.table({"dossier": dossiers}), all_of_them))
 
     def confirm(self, corrected: Corrected) -> None:
-        """Confirm corrections. All tallies of their messages must have been recounted since they were stored."""
+        """Confirm stored corrections. After they were stored, all tallies of their messages must have been recounted."""
         self._index.confirm(corrected.claims)
 
     def _correct(self, suspects: pa.Table, decide_on: _Decide) -> Generator[str, None, Corrected]:
-        """Look, note, claim and look again at these dossiers until nothing new is noted and claimed; then correct all at once."""
+        """Read dossiers, write level notes and claims, read again until there is none to write; then write all corrections."""
         corrections, corrected = [], []
         for start in range(0, suspects.num_rows, _SUSPECTS_AT_ONCE):
             piece = suspects.slice(start, _SUSPECTS_AT_ONCE)
@@ -186,7 +187,7 @@ class DossierResolver:
 
 
 class _Look:
-    """One look at the suspects: all their messages, decisions, level notes and claims, and what follows from them."""
+    """One reading of suspect dossiers: their messages, decisions, level notes and claims, and what follows from them."""
 
     def __init__(self, histories: pa.Table, decide_on: _Decide, levels: Callable[[Collection[str]], CatalogueLevels]) -> None:
         columns, facts = message_columns(histories), histories.column("facts").to_numpy()
@@ -214,17 +215,17 @@ class _Look:
         self.ready = self.decision.correct & ~np.isin(self._sent.dossier, self._sent.dossier[self._first])
 
     def dossiers_to_look_at(self) -> pa.Table:
-        """The dossiers with a message that must be noted or claimed first, as ``DossierIndex.suspects`` gives them."""
+        """The dossiers that need a level note or a claim before they are corrected, in the form of ``DossierIndex.suspects``."""
         dossiers = self._rows.column("dossier").take(pa.array(np.flatnonzero(self._first)))
         return pa.table({"dossier": dossiers.unique()})
 
     def claims(self, where: np.ndarray) -> pa.Table:
-        """The claims of chosen messages: what each of them is going to count as."""
+        """Claims about the messages chosen by ``where``: what each of them is going to count as."""
         chosen = self._rows.select(_IDENTITY).take(pa.array(np.flatnonzero(where)))
         return chosen.append_column("claim", pa.array(self._judged.bits[where] + np.uint16(1)))
 
     def corrections(self) -> pa.Table:
-        """The corrections of the messages that are ready."""
+        """The corrections of the messages that are ready to be corrected."""
         bits, alone = self._judged.bits[self.ready], self._alone[self.ready]
         chosen = self._rows.select(_IDENTITY).take(pa.array(np.flatnonzero(self.ready)))
         for name, values in {
@@ -236,5 +237,5 @@ class _Look:
         return chosen
 
     def corrected(self) -> Corrected:
-        """Where these corrections change tallies."""
+        """The messages that ``corrections`` corrects, with what they then count as."""
         return Corrected(self.claims(self.ready))

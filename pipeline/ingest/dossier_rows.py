@@ -1,4 +1,4 @@
-"""Rows of dossiers as columns: what the index takes, what the rules read, and which rows are the same message."""
+"""Rows of dossiers as columns: those of the index, those that the rules read, and which rows are the same message."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MULTIPLIER: Final = np.uint64(0x9E3779B97F4A7C15)
 
 
 def indexed_rows(rows: pa.Table) -> pa.Table:
-    """The rows as the index takes them."""
+    """Stored rows (``RESOLVED_COLUMNS``) as rows of the index (``INDEX_SCHEMA``)."""
     small = {
         "status": rows.column("status").to_numpy(),
         "channel": rows.column("channel").to_numpy(),
@@ -36,7 +36,7 @@ def indexed_rows(rows: pa.Table) -> pa.Table:
 
 
 def _ranks(column: pa.ChunkedArray, ranks: tuple[str, ...]) -> np.ndarray:
-    """The rank of each text of a dictionary column."""
+    """The position in ``ranks`` of each text of a column."""
     array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     array = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
     if not pa.types.is_dictionary(array.type):
@@ -47,7 +47,7 @@ def _ranks(column: pa.ChunkedArray, ranks: tuple[str, ...]) -> np.ndarray:
 
 
 def message_columns(rows: pa.Table) -> MessageColumns:
-    """The columns that the rules read, of rows as ``DossierIndex.histories`` gives them."""
+    """The columns that the rules read, from rows of ``DossierIndex.histories``."""
     due = rows.column("due_at").cast(pa.int64()).to_numpy()
     halves = _fixed(rows.column("id")).view("<u8").reshape(-1, 2)
     return MessageColumns(
@@ -63,7 +63,7 @@ def message_columns(rows: pa.Table) -> MessageColumns:
 
 
 def decision_columns(rows: MessageColumns, positions: np.ndarray) -> DecisionColumns:
-    """The distinct decisions among rows of the index (``sinks.contract.exclusions``), which are at these positions."""
+    """The distinct decisions among rows of the index; ``positions``: where decision rows are (``sinks.contract.exclusions``)."""
     decided = rows.take(positions)
     _, first = distinct_messages(decided, np.zeros(len(positions), dtype=np.uint16))
     decided = decided.take(first)
@@ -72,16 +72,16 @@ def decision_columns(rows: MessageColumns, positions: np.ndarray) -> DecisionCol
 
 
 def notes_of(rows: pa.Table, columns: MessageColumns, positions: np.ndarray) -> tuple[pa.Table, np.ndarray]:
-    """The distinct level notes among rows of the index, which are at these positions, and the number of each one's dossier."""
+    """The distinct level notes among rows of the index, which are at ``positions``, and the dossier's number of each note."""
     noted = columns.take(positions)
     _, first = distinct_messages(noted, np.zeros(len(positions), dtype=np.uint16))
     return rows.take(pa.array(positions[first])), noted.dossier[first]
 
 
 def distinct_messages(sent: MessageColumns, claim: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each row the number of its message, and for each message the position of its row.
+    """For each row the number of its message, and for each distinct message the position of its row.
 
-    A claim whose message was deleted has the number -1.
+    ``claim``: 0 for the row of a message, otherwise the row is a claim about it. A claim whose message was deleted has number -1.
     """
     keys = (sent.due, sent.procedure, sent.unit, sent.occurred_at, *sent.small, sent.id_low, sent.id_high, sent.dossier)
     # Sorting by a hash of all columns takes a fraction of the time. Should two messages share it, sort by the columns.
@@ -101,7 +101,7 @@ def distinct_messages(sent: MessageColumns, claim: np.ndarray) -> tuple[np.ndarr
 
 
 def _equal_neighbours(keys: Sequence[np.ndarray], order: np.ndarray) -> np.ndarray:
-    """Whether each row but the first, in this order, equals the row before it."""
+    """For each row except the first, in the order ``order``: whether it equals the row before it in all ``keys``."""
     same = np.ones(max(len(order) - 1, 0), dtype=bool)
     for column in keys:
         ordered = column[order]
@@ -110,7 +110,7 @@ def _equal_neighbours(keys: Sequence[np.ndarray], order: np.ndarray) -> np.ndarr
 
 
 def _hash(columns: Sequence[np.ndarray]) -> np.ndarray:
-    """A number for each row, uint64: equal rows have equal numbers, and others almost never."""
+    """A hash of each row, uint64: equal rows have equal hashes, different rows almost never."""
     found = np.zeros(len(columns[0]), dtype=np.uint64)
     for column in columns:
         found = (found ^ column.astype(np.uint64)) * _MULTIPLIER
@@ -119,7 +119,7 @@ def _hash(columns: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _fixed(column: pa.ChunkedArray) -> np.ndarray:
-    """The bytes of a column of fixed-size binaries."""
+    """The bytes of all values of a column of fixed-size binaries, one after the other."""
     array = column.combine_chunks()
     array = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
     width = array.type.byte_width
@@ -127,7 +127,7 @@ def _fixed(column: pa.ChunkedArray) -> np.ndarray:
 
 
 def _numbered(column: pa.ChunkedArray) -> np.ndarray:
-    """A number for each distinct dossier."""
+    """For each row the number of its dossier: equal for rows of one dossier, different for others."""
     halves = _fixed(column).view("<u8").reshape(-1, 2)
     # The halves of a hash are random: two dossiers with an equal first half are rare, and told apart.
     _, numbers = np.unique(halves[:, 0], return_inverse=True)

@@ -1,7 +1,7 @@
-"""The dossier tier: resolves the dossiers of stored batches, so that each of them counts once.
+"""The dossier tier: resolves the dossiers of stored batches, so that each dossier counts once.
 
-Live figures do not wait for it: a message first counts by itself, and its dossier corrects it within about a second. In a flood a
-batch is recounted only after its dossiers are resolved.
+Live figures do not wait for this: a message first counts alone, and is corrected within about a second. In a flood, when messages
+arrive faster than they can be stored, a batch is recounted only after its dossiers are resolved.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ class DossierTier:
     """Resolves stored batches in rounds; ``run`` is the loop of a thread.
 
     Args:
-        dirty_buckets: what must still be resolved.
-        index: the storage.
+        dirty_buckets: has the batches whose dossiers must be resolved.
+        index: the index of dossiers in the storage.
         retrying: repeats a call while the storage is unavailable.
-        agencies: the codes behind the agency numbers of ``dirty_buckets``.
+        agencies: code of each agency; ``dirty_buckets`` numbers agencies by their position in it.
         interval: the shortest time between two rounds of live traffic (seconds); see ``dossier_rest``.
         on_resolved: called after every round, from the loop's thread.
         flooded: whether messages arrive faster than they can be stored.
@@ -71,15 +71,15 @@ class DossierTier:
 
     @property
     def full(self) -> bool:
-        """Whether storing must wait."""
+        """Whether so many messages wait to be resolved that storing must wait."""
         return self.dirty_buckets.unresolved_messages() >= _MAX_UNRESOLVED
 
     def add(self, rows: pa.Table, *, at_once: bool) -> TouchedDossiers:
-        """The dossiers of stored rows. A batch of dead letters has no rows.
+        """Return the dossiers of a batch's stored rows, which are to be resolved. A batch of dead letters only has no rows.
 
-        The rows are indexed now (``at_once``; waits while the storage is unavailable), or in the next round together with those
-        of other small batches: in live traffic a worker stores several batches a second, and an insert costs the storage about
-        as much as a thousand rows.
+        The rows are indexed now (``at_once``; waits while the storage is unavailable), or in the next round together with rows of
+        other small batches: in live traffic a worker stores several batches a second, and an insert costs the storage about as
+        much as a thousand rows.
         """
         if not rows.num_rows:
             return TouchedDossiers.nothing()
@@ -89,7 +89,7 @@ class DossierTier:
         return replace(TouchedDossiers.of(rows, unindexed=True), stored_at=self.monotonic())
 
     def oldest_seconds(self) -> float:
-        """For how long the oldest messages wait whose dossiers are not resolved (seconds); 0 without any."""
+        """How long the oldest messages whose dossiers are not resolved have waited (seconds); 0: there are none."""
         oldest = self.dirty_buckets.oldest_unresolved()
         return 0.0 if oldest is None else self.monotonic() - oldest
 
@@ -98,11 +98,11 @@ class DossierTier:
         return DossierResolver(_Retrying(self.index, self.retrying))
 
     def wake(self) -> None:
-        """Start a round: a batch was stored."""
+        """Let the loop start a round, because a batch was stored."""
         self._due.set()
 
     def run(self) -> None:
-        """The loop. Returns when the worker stops."""
+        """Run rounds until the worker stops."""
         while not self.stopping.is_set():
             if not self._due.wait(timeout=_STOP_CHECK_SECONDS):
                 continue
@@ -126,7 +126,7 @@ class DossierTier:
             pass
 
     def round(self) -> bool:
-        """Resolve the dossiers of the oldest stored batches; returns whether more wait."""
+        """Resolve the dossiers of the oldest stored batches; return whether more batches wait."""
         work = self.dirty_buckets.take_dossiers(_MAX_MESSAGES)
         if work is None:
             return False
@@ -142,7 +142,7 @@ class DossierTier:
         return self.dirty_buckets.unresolved_messages() > 0
 
     def confirm(self, counted: int) -> None:
-        """Confirm the corrections of all batches up to this number, which are counted in every tier."""
+        """Confirm the corrections of all batches up to the number ``counted``. They must be counted in every tier."""
         with self._lock:
             due = []
             while self._unconfirmed and self._unconfirmed[0][0] <= counted:
@@ -151,7 +151,7 @@ class DossierTier:
             self._resolver.confirm(Corrected.merged(due))
 
     def _hours(self, corrected: Corrected) -> dict[int, DirtyHour]:
-        """The hours that corrections changed."""
+        """The hours whose tallies the corrections change."""
         indices = pc.fill_null(pc.index_in(corrected.agencies, pa.array(self.agencies)), -1).to_numpy().astype(np.int64)
         hours = dirty_hours(np.maximum(indices, 0), corrected.instants)
         if (indices < 0).any():  # of an agency that this program does not know: recount all of them

@@ -1,4 +1,4 @@
-"""Decoded events to rows of ``dossier_messages``: adds topic, partition and offset."""
+"""Turns decoded events into rows of ``dossier_messages``: adds topic, partition and offset."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pyarrow as pa
 class OffsetRange:
     """Consecutive messages of one partition: ``count`` messages, the first of them at ``offset``.
 
-    The topic is not compacted, so the offsets have no gaps. On a compacted topic the offsets given to events could be too low.
+    The topic is not compacted, so offsets have no gaps. On a compacted topic events could get offsets that are too low.
     """
 
     topic: str

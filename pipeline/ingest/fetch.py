@@ -1,4 +1,4 @@
-"""What the consumer fetched from Kafka: the input of the ingest."""
+"""A fetch, what the consumer fetched from Kafka with one request: the input of the ingest."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class MessagePiece(Protocol):
 
     @property
     def size(self) -> int:
-        """Bytes in memory."""
+        """Bytes of the unpacked messages in memory."""
         ...
 
     @property
     def whole_sizes(self) -> Mapping[int, int]:
-        """Offset -> size (bytes) of every value that was too large to be held: ``values`` has only its beginning."""
+        """Offset -> whole size (bytes) of each value that was too large to be held: ``values`` has only its beginning."""
         ...
 
     def values(self) -> list[bytes | None]:
@@ -38,15 +38,15 @@ class MessageBatch(Protocol):
     """Consecutive messages of one partition, unpacked on request."""
 
     def pieces(self) -> Iterator[MessagePiece]:
-        """The messages in order, unpacked in pieces of bounded size. A piece may hold none."""
+        """The messages in order, unpacked in pieces of bounded size. A piece may be without messages."""
         ...
 
 
 @dataclass(slots=True)
 class Fetch:
-    """The answer to one fetch request for one partition. It is acknowledged as a whole by its ``receipt``.
+    """The answer to one fetch request for one partition. It is acknowledged as a whole, with its ``receipt``.
 
-    A fetch that is large when unpacked is decoded into several batches of rows; they may be stored in any order.
+    A fetch that is large when it is unpacked is decoded into several batches of rows, which may be stored in any order.
     """
 
     topic: str
@@ -63,5 +63,5 @@ class Fetch:
 
     @property
     def stored(self) -> bool:
-        """Whether all of its messages are stored."""
+        """Whether all messages of the fetch are stored."""
         return self.decoded and self.stored_batches == self.row_batches

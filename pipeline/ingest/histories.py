@@ -1,4 +1,4 @@
-"""Turns the rows of ``FindingReader.histories`` into dossiers, one at a time, each in bounded memory."""
+"""Turns the rows of ``FindingReader.histories`` into the histories of dossiers, one at a time, each in bounded memory."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MAX_MESSAGES: Final = 2 * (MAX_EVENTS + 1)
 
 
 class Service(NamedTuple):
-    """What a level note is about: a service on a civil day."""
+    """A service on a civil day: what a level note is about."""
 
     agency: str
     procedure: str
@@ -36,10 +36,13 @@ class Service(NamedTuple):
 
 @dataclass(slots=True)
 class History:
-    """A dossier: its number, its messages, or enough of them for the same findings, and the decision that holds if there is one.
+    """What is stored of one dossier.
 
-    ``dossier_code`` of the messages is the number as text. There may be no message yet. ``noted``: the level note that holds for
-    each service.
+    Attributes:
+        dossier: the number of the dossier.
+        messages: its messages, or enough of them for the same findings. Their ``dossier_code`` is the number as text.
+        decision: the operator's decision that holds; None: there is none.
+        noted: service and day -> the level note that holds.
     """
 
     dossier: bytes
@@ -49,22 +52,22 @@ class History:
 
     @property
     def expired(self) -> bool:
-        """Whether its messages expired (``sinks.contract.expiry``), so that what is here says little about it."""
+        """Whether messages of the dossier expired (``sinks.contract.expiry``), so that ``messages`` lacks them."""
         return self.decision is not None and self.decision.decided_at >= FOR_EVER
 
     @property
     def decisions(self) -> tuple[ExclusionDecision, ...]:
-        """The decision that holds, as the rules take it."""
+        """The decision that holds, as a tuple with at most one element."""
         return () if self.decision is None else (self.decision,)
 
     def level(self, agency: str, procedure: str, day: dt.date) -> str:
-        """The level of the catalogue that the dossier was counted with; it is a ``domain.dossiers.Levels``."""
+        """The level of the catalogue with which the dossier was counted; "": none. Serves as ``domain.dossiers.Levels``."""
         noted = self.noted.get(Service(agency, procedure, day))
         return "" if noted is None else LEVEL_RANKS[noted.level]
 
 
 def dossiers_in(batches: Iterable[pa.RecordBatch]) -> Iterator[History]:
-    """Each dossier with its messages and what was decided about it."""
+    """The history of each dossier. ``batches``: rows sorted by dossier."""
     current: History | None = None
     limit = _MAX_MESSAGES
     for batch in batches:
@@ -92,7 +95,7 @@ def dossiers_in(batches: Iterable[pa.RecordBatch]) -> Iterator[History]:
 
 
 def _rows(batch: pa.RecordBatch) -> Iterator[tuple[bytes, DossierEvent | ExclusionDecision | tuple[Service, NotedLevel]]]:
-    """Each row with its dossier."""
+    """Each row of a batch as the number of its dossier, and a message, a decision or a level note."""
     dossiers, identities = (_sixteen_bytes(batch.column(name)) for name in ("dossier", "id"))
     columns = [
         dossiers,

@@ -1,4 +1,4 @@
-"""Fills the levels of settled dossiers from the service catalogue, and says which level notes must be written first."""
+"""Fills the levels of settled dossiers from the service catalogue, and finds which level notes must be written before."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _SERVICE: Final = ("dossier", "occurred_at", "agency", "procedure_code")
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """What follows from the levels of the catalogue.
+    """Judged messages with the levels of the catalogue.
 
     Attributes:
-        judged: with them. ``messages`` counts the level notes, too.
-        notes: what must be written before these dossiers are corrected (``note_rows``).
-        to_note: for each message whether one of the notes is about it.
+        judged: the messages with these levels. Its ``messages`` counts level notes, too.
+        notes: level notes that must be written before these dossiers are corrected (``note_rows``).
+        to_note: for each message whether one of ``notes`` is about it.
     """
 
     judged: Judged
@@ -43,16 +43,16 @@ def filled(
 ) -> Filled:
     """Fill the levels of whole dossiers.
 
-    A note of a generation that is newer than the catalogue that is read here holds: it was written by someone who knows more. An
-    older one, or none, is replaced by a note of this catalogue, also when the level is the same: so a writer that knows an older
-    catalogue still, and writes its note later, changes nothing.
+    A note whose generation is newer than the catalogue that is read here, or the same, holds: its writer knew that catalogue. A
+    note of an older generation, or a missing one, is replaced by a note of this catalogue, also when the level is the same. So a
+    worker that still knows an older catalogue, and writes its note later, changes nothing.
 
     Args:
-        judged: without the catalogue.
+        judged: the messages, judged without the catalogue.
         rows: the distinct messages (``DossierIndex.histories``).
-        dossier: a number for the dossier of each.
-        notes: the distinct level notes of these dossiers, and the number of each one's dossier.
-        levels: reads the catalogue of some agencies. It must not have been read before the messages were indexed.
+        dossier: number of the dossier of each message.
+        notes: the distinct level notes of these dossiers, and the number of the dossier of each note.
+        levels: reads the catalogue of some agencies. It must be called after the messages were indexed.
     """
     note_table, note_dossiers = notes
     messages = judged.messages + _counted(note_dossiers, dossier)
@@ -81,7 +81,7 @@ class Checked:
 
     Attributes:
         bits: what each message must count as.
-        contradicted: for each message whether its level note is not what the catalogue says from which it comes.
+        contradicted: for each message whether its level note has another level than the catalogue of the same generation.
     """
 
     bits: np.ndarray
@@ -97,8 +97,8 @@ def checked(
 ) -> Checked:
     """Fill the levels of whole dossiers for an audit; the arguments are those of ``filled``.
 
-    The catalogue decides, whatever was noted. While the dossiers of an agency are not all counted with its last load, their notes
-    tell with which one they were counted.
+    The catalogue decides, whatever level notes say. But while the stored dossiers of an agency are not all counted with its last
+    load, the notes decide, because they tell with which load each dossier was counted.
     """
     full, contradicted = np.zeros(len(dossier), dtype=bool), np.zeros(len(dossier), dtype=bool)
     if judged.if_full.any():
@@ -112,10 +112,10 @@ def checked(
 
 
 class _Asking(NamedTuple):
-    """A message that settles its dossier without a level.
+    """A message that settles its dossier, where neither it nor an event before it has a level.
 
-    ``noted``: what is noted about it. ``current``: the catalogue of its unit. ``level``: the catalogue's, as a position in
-    ``LEVEL_RANKS``. ``recounted``: whether all dossiers of the unit were counted with this catalogue.
+    ``position``: its row. ``noted``: the level note about it. ``current``: the catalogue of its unit. ``level``: the level of
+    this catalogue, as a position in ``LEVEL_RANKS``. ``recounted``: whether all dossiers of the unit were counted with it.
     """
 
     position: int
@@ -132,7 +132,7 @@ def _asking(
     notes: tuple[pa.Table, np.ndarray],
     levels: Callable[[Collection[str]], CatalogueLevels],
 ) -> Iterator[_Asking]:
-    """The messages whose dossiers ask for a level of the catalogue, in the order of the rows."""
+    """The messages whose dossiers need a level of the catalogue, in the order of the rows."""
     asking = np.flatnonzero(judged.if_full)
     settled = rows.select(_SERVICE).take(pa.array(asking))
     agencies, procedures = (settled.column(name).to_pylist() for name in ("agency", "procedure_code"))
@@ -148,7 +148,7 @@ def _asking(
 
 
 def _counted(notes: np.ndarray, dossier: np.ndarray) -> np.ndarray:
-    """For each message the number of notes about its dossier."""
+    """For each message the number of level notes about its dossier."""
     if not len(notes):
         return np.zeros(len(dossier), dtype=np.int64)
     numbers, sizes = np.unique(notes, return_counts=True)

@@ -1,4 +1,4 @@
-"""Bounds the messages held in memory. The consumer pauses fetching while the budget is used up."""
+"""The limit of messages held in memory. The consumer pauses fetching while this budget is used up."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ class MemoryBudget:
     """Counts messages that are fetched and not yet stored. Thread-safe.
 
     Args:
-        rows: messages at which the budget is used up.
-        size: bytes at which the budget is used up.
+        rows: number of messages at which the budget is used up.
+        size: size of messages (bytes) at which the budget is used up.
     """
 
     def __init__(self, *, rows: int, size: int) -> None:
@@ -25,13 +25,13 @@ class MemoryBudget:
         return self.rows >= self._max_rows or self.size >= self._max_size
 
     def reserve(self, rows: int, size: int) -> None:
-        """Count messages that were fetched."""
+        """Count ``rows`` fetched messages of ``size`` bytes."""
         with self._lock:
             self.rows += rows
             self.size += size
 
     def release(self, rows: int, size: int) -> None:
-        """Stop counting messages that are stored."""
+        """Stop counting ``rows`` messages of ``size`` bytes, which are stored."""
         with self._lock:
             self.rows -= rows
             self.size -= size

@@ -1,4 +1,4 @@
-"""Dirty minutes as bits of hours, and as spans that one query recounts."""
+"""Dirty minutes, which must be recounted: as bits of hours, and as spans that one query recounts."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _UTC_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 @dataclass(slots=True)
 class DirtyHour:
-    """What must be recounted of one hour: a bit for each minute, and the agencies (None: all of them)."""
+    """The part of an hour that must be recounted: a bit for each minute, and the agencies (None: all)."""
 
     minutes: int
     agencies: frozenset[int] | None
 
 
 def dirty_hours(agencies: np.ndarray, instants: np.ndarray) -> dict[int, DirtyHour]:
-    """The hours (since the epoch) that hold events.
+    """Hour since the epoch -> what must be recounted of it, for every hour with events.
 
     Args:
-        agencies: index of each event's agency, int.
+        agencies: number of each event's agency, int.
         instants: epoch milliseconds of each event, int64.
     """
     if not len(instants):
@@ -60,7 +60,7 @@ def _distinct(numbers: np.ndarray) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class MinuteSpan:
-    """Minutes since the epoch, from ``start`` up to but not including ``end``. ``agencies`` None means all."""
+    """Minutes since the epoch from ``start`` up to, not including, ``end``, of some agencies (None: all)."""
 
     start: int
     end: int
@@ -72,7 +72,7 @@ class MinuteSpan:
 
 
 def union_of(left: frozenset[int] | None, right: frozenset[int] | None) -> frozenset[int] | None:
-    """Both sets of agencies; None means all."""
+    """The union of two sets of agencies; None: all agencies, also when the union has more than ``MAX_AGENCIES``."""
     if left is None or right is None:
         return None
     both = left | right
@@ -80,12 +80,12 @@ def union_of(left: frozenset[int] | None, right: frozenset[int] | None) -> froze
 
 
 def width_of(bits: int) -> int:
-    """Number of minutes from the first to the last bit."""
+    """Number of minutes from the first to the last set bit, both included."""
     return bits.bit_length() - ((bits & -bits).bit_length() - 1)
 
 
 def minute_spans(entries: Mapping[int, DirtyHour], merge_gap: int) -> list[MinuteSpan]:
-    """Runs of dirty minutes, ascending. Runs with at most ``merge_gap`` minutes between them are merged."""
+    """Spans of consecutive dirty minutes, ascending. Spans with at most ``merge_gap`` minutes between them are merged."""
     spans: list[MinuteSpan] = []
     for hour in sorted(entries):
         entry = entries[hour]
@@ -106,7 +106,7 @@ def _append_merged(spans: list[MinuteSpan], span: MinuteSpan, merge_gap: int) ->
 
 
 def limited(spans: list[MinuteSpan]) -> list[MinuteSpan]:
-    """The same minutes in at most ``_MAX_SPANS`` spans: all gaps but the widest are filled."""
+    """Spans that contain the same minutes, at most ``_MAX_SPANS``: all gaps but the widest are filled."""
     if len(spans) <= _MAX_SPANS:
         return spans
     gaps = sorted(range(1, len(spans)), key=lambda index: spans[index].start - spans[index - 1].end, reverse=True)

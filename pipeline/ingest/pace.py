@@ -22,7 +22,7 @@ _LONGEST_DOSSIER_REST: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class RestPolicy:
-    """Rest after a round: what is left of ``interval`` seconds, or ``factor`` times the round's duration, whichever is longer.
+    """How long a loop rests after a round: the rest of ``interval`` seconds, or ``factor`` times the round's duration if longer.
 
     ``flood_factor`` replaces ``factor`` in a flood.
     """
@@ -32,7 +32,7 @@ class RestPolicy:
     flood_factor: float
 
     def seconds(self, taken: float, *, flooded: bool) -> float:
-        """The rest after a round that took ``taken`` seconds."""
+        """How many seconds to rest after a round that took ``taken`` seconds."""
         return max(self.interval - taken, (self.flood_factor if flooded else self.factor) * taken)
 
 

@@ -1,8 +1,8 @@
-"""Keeps the tallies exact: recounts what new events made dirty, the newest minutes first, in a limited share of the time.
+"""Keeps the tallies exact: recounts minutes, days and procedures of new events, newest first, in a limited share of the time.
 
-There is a loop for each of the three tiers of ``DirtyBuckets``. One pass of a loop is a *round*. After a round the loop rests
-until its interval has passed since the round began, or for a multiple of the round's duration, whichever is longer. So a round
-covers many batches, and recounting takes a bounded share of the database's time however large a bucket is.
+There is one loop for each tier of tallies. One pass of a loop is a *round*. After a round the loop rests until its interval has
+passed since the round began, or for a multiple of the round's duration, whichever is longer. So a round covers many batches, and
+recounting takes a bounded share of the storage's time however many events a minute or day has.
 
 In a *flood* messages arrive faster than they can be stored. Loops then rest longer, because storing is more urgent.
 """
@@ -52,13 +52,13 @@ _Item = TypeVar("_Item")
 
 @dataclass(slots=True)
 class Recounter:
-    """Runs the three loops.
+    """Runs the loops of the three tiers of tallies.
 
     Args:
-        agencies: the codes behind the agency numbers of ``dirty_buckets``.
-        minutes, days, procedures: how the loop of each tier rests.
-        on_counted: called after every piece of work, from the loop's thread.
-        busy: whether messages are waiting to be stored, or arrived a moment ago.
+        agencies: code of each agency; ``dirty_buckets`` numbers agencies by their position in it.
+        minutes, days, procedures: how long the loop of each tier rests.
+        on_counted: called after every finished piece of work, from the loop's thread.
+        busy: whether messages wait to be stored, or arrived within the last second.
         flooded: whether messages arrive faster than they can be stored.
     """
 
@@ -82,26 +82,26 @@ class Recounter:
     _shortest_recount: float = math.inf  # seconds
 
     def wake(self) -> None:
-        """Start a round: a batch was stored."""
+        """Let the loops of minutes and procedures start a round, because a batch was stored."""
         self._minutes_due.set()
         self._procedures_due.set()
 
     def run_minutes(self) -> None:
-        """The loop of the minute tier. Returns when the worker stops."""
+        """Run rounds of the minute tier until the worker stops."""
         self._run(self._minutes_due, self.minutes, self.minutes_round)
 
     def run_days(self) -> None:
-        """The loop of the day tier. Returns when the worker stops."""
+        """Run rounds of the day tier until the worker stops."""
         self._run(self._days_due, self.days, self.days_round)
 
     def run_procedures(self) -> None:
-        """The loop of the procedure tier. Returns when the worker stops."""
+        """Run rounds of the procedure tier until the worker stops."""
         self._run(self._procedures_due, RestPolicy(self.procedures.interval, 0.0, 0.0), self.procedures_round)
 
     # A round returns whether more is due, and its duration in seconds.
 
     def minutes_round(self) -> tuple[bool, float]:
-        """Recount the newest minutes, then one piece of backfill."""
+        """Recount the newest due minutes, then some minutes of late data or backfill."""
         total = 0.0
         live = self.dirty_buckets.take_live_minutes(_LIVE_MINUTES)
         if live is not None:
@@ -118,7 +118,7 @@ class Recounter:
         return self.dirty_buckets.due()[0] > 0, total
 
     def days_round(self) -> tuple[bool, float]:
-        """Sum the due days from their minutes."""
+        """Sum each due day from its minute tallies."""
         seconds = 0.0
         work = self.dirty_buckets.take_days(_DAYS_AT_ONCE)
         if work is not None:
@@ -128,9 +128,9 @@ class Recounter:
         return self.dirty_buckets.due()[1] > 0, seconds
 
     def procedures_round(self) -> tuple[bool, float]:
-        """Recount the procedures of the due days, piece by piece with a rest after each.
+        """Recount the procedures of the due days in pieces, with a rest after each piece.
 
-        All at once would make live minutes wait for seconds.
+        A recount of all at once would make the recount of live minutes wait for seconds.
         """
         work = self.dirty_buckets.take_procedures(_DAYS_AT_ONCE)
         if work is None:
@@ -153,7 +153,7 @@ class Recounter:
         return self.dirty_buckets.due()[2] > 0, total
 
     def rest(self, policy: RestPolicy, seconds: float, *, longest: float = math.inf) -> float:
-        """Rest after a round that took ``seconds``; in a flood, until no message arrives any more at the latest.
+        """Rest after a round that took ``seconds`` seconds. A rest in a flood ends early when no more messages arrive.
 
         Args:
             policy: how long.
@@ -174,7 +174,7 @@ class Recounter:
         return 0.0
 
     def _slow_seconds(self) -> float:
-        """The duration of a piece of work below which smaller pieces gain nothing; 0 when it is not known."""
+        """The duration (seconds) below which pieces of work need not be made smaller; 0: not known yet."""
         return 0.0 if math.isinf(self._shortest_recount) else _SHORTEST_RECOUNTS * self._shortest_recount
 
     def _run(self, due: threading.Event, policy: RestPolicy, one_round: Callable[[], tuple[bool, float]]) -> None:
@@ -191,7 +191,7 @@ class Recounter:
                 self.rest(policy, seconds)
 
     def _timed(self, action: Callable[[], None]) -> float:
-        """Run ``action`` with retries; return the duration of the successful attempt only, so that outages do not slow rounds."""
+        """Run ``action`` with retries; return the seconds that the successful attempt took, without outages before it."""
 
         def timed() -> float:
             began = self.monotonic()
@@ -220,7 +220,7 @@ class Recounter:
 
 
 def _pieces(days: tuple[dt.date, ...], agencies: tuple[str, ...], count: int) -> list[Days]:
-    """Days and agencies in about ``count`` pieces, of whole days where there are several.
+    """Divide days and agencies into about ``count`` pieces: by days, and by agencies only if there are more pieces than days.
 
     The time of a query grows with its days. A day of some agencies takes hardly less than the day of all, unless it is large.
     """
@@ -229,6 +229,6 @@ def _pieces(days: tuple[dt.date, ...], agencies: tuple[str, ...], count: int) ->
 
 
 def _chunks(items: tuple[_Item, ...], count: int) -> list[tuple[_Item, ...]]:
-    """The items in at most ``count`` parts of nearly equal size."""
+    """Divide items into at most ``count`` parts of nearly equal size."""
     size = -(-len(items) // count)
     return [items[start : start + size] for start in range(0, len(items), size)]

@@ -1,7 +1,7 @@
 """The steps from fetched messages to acknowledged ones, always in this order: decode, store, recount, acknowledge.
 
-A fetch is acknowledged when it is stored and every tally that it touched has been recounted since. A failure before that leaves
-it unacknowledged: it is redelivered, changes nothing in the set of events, and is recounted again.
+A fetch is acknowledged when its messages are stored and every tally of them has been recounted since. After an earlier failure
+Kafka delivers the fetch again: the set of stored events does not change, and its tallies are recounted again.
 
 No step starts a thread. ``pipeline.ingest.delivery`` runs them in threads; a test may run them one by one.
 """
@@ -42,14 +42,19 @@ _FULL_CHECK_SECONDS = 0.01
 
 
 class IngestSteps:
-    """The steps of one worker and what they share.
+    """The steps of one worker and the objects that they share.
 
     Args:
-        clock: the wall clock, also in a scenario: it decides only which events lie in the future.
+        decoder: turns message values into events and rejections.
+        store: stores messages and recounts tallies.
+        index: the index of dossiers.
+        settings: the settings of the ingest.
+        metrics: the worker's metrics.
+        clock: the wall clock, also in a scenario: it only decides which events lie in the future.
         acknowledge: called with fetches that are stored and counted, from the thread that counted the last of them.
-        limit: stops the worker before it acknowledges a batch with too many dead letters.
-        checkpoints: keeps what the limit counts across restarts.
-        portal_of: the portal that a topic belongs to; None: any agency may report in it.
+        limit: the dead-letter limit; the worker stops before it acknowledges a batch with too many dead letters.
+        checkpoints: keeps the counts of the limit across restarts; None: counts start with the worker.
+        portal_of: the portal to which a topic belongs; None: any agency may report in it.
     """
 
     def __init__(
@@ -118,13 +123,13 @@ class IngestSteps:
         )
 
     def offer(self, fetch: Fetch) -> None:
-        """Take over a fetch: it counts in the memory budget until it is stored."""
+        """Take over a fetch, which counts in the memory budget until it is stored."""
         self.budget.reserve(fetch.messages, fetch.size)
         self.acknowledger.fetched(fetch.messages)
         self._last_offer = time.monotonic()
 
     def store(self, batch: DecodedBatch) -> None:
-        """Make a batch durable and what it touched due. Waits while the storage is unavailable.
+        """Store a batch; its dossiers and tallies become due. Waits while the storage is unavailable.
 
         Raises:
             DeadLetterLimitError, StoppedError: see ``StoreStep``. Nothing of the batch is acknowledged.
@@ -149,7 +154,7 @@ class IngestSteps:
         self.retrying(lambda: self._store.insert_unread(ranges))
 
     def _resolved(self) -> None:
-        """Dossiers were resolved: what they corrected is due, and batches without due hours may be acknowledged."""
+        """After dossiers were resolved: start the recounts of corrected hours, and acknowledge batches that need no recount."""
         self.recounter.wake()
         self.acknowledger.acknowledge_counted()
 
@@ -158,5 +163,5 @@ class IngestSteps:
         return self.budget.rows > self._flood_rows
 
     def _is_busy(self) -> bool:
-        """Whether messages are waiting to be stored, or arrived a moment ago. Recounting must then leave time for storing."""
+        """Whether messages wait to be stored, or arrived within the last second, so that recounts must leave time for storing."""
         return self.budget.rows > 0 or time.monotonic() - self._last_offer < _BUSY_SECONDS

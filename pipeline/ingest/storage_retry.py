@@ -1,4 +1,4 @@
-"""Retries calls to the storage while it is unavailable, for as long as that takes. Every other error is raised."""
+"""Repeats calls to the storage while it is unavailable, without a time limit. Every other error is raised."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BACKOFF_LIMIT: Final = 2.0
 class StorageRetry:
     """Repeats calls while they raise ``Retryable``, and records since when the storage is unavailable. Thread-safe.
 
-    Waiting costs no memory: nothing is acknowledged meanwhile, and the bounded queues stop the fetching.
+    Memory does not grow while a call waits: bounded queues stop the fetching. Nothing is acknowledged meanwhile.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -33,7 +33,7 @@ class StorageRetry:
         self.unavailable_since: dt.datetime | None = None
 
     def __call__(self, action: Callable[[], T]) -> T:
-        """Run ``action`` until it returns or raises another error, with growing pauses."""
+        """Run ``action`` until it returns, or raises an error other than ``Retryable``, with growing pauses in between."""
         waiting = False
         repetitions = itertools.count()
 
@@ -69,5 +69,8 @@ class StorageRetry:
 
 
 def pause_before(repetition: int, retry_after: float) -> float:
-    """Seconds to wait before a repetition (the first is 0): doubles up to ``BACKOFF_LIMIT``, and is at least ``retry_after``."""
+    """Seconds to wait before a repetition (number 0 is the first): doubled each time up to ``BACKOFF_LIMIT``.
+
+    The first pause is ``retry_after``, and no pause is shorter.
+    """
     return max(retry_after, min(BACKOFF_LIMIT, retry_after * 2.0 ** min(repetition, 32)))

@@ -1,4 +1,4 @@
-"""The store step: a decoded batch becomes durable, as far as the dead-letter limit allows."""
+"""The store step: stores the events and dead letters of a decoded batch, unless these exceed the dead-letter limit."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class StoreStep:
         """Store the rows and the dead letters of a batch. Waits while the storage is unavailable.
 
         Returns:
-            The stored rows: all but those that the storage refused, which are kept as dead letters.
+            The stored rows: all rows except those that the storage refused, which are stored as dead letters.
 
         Raises:
             DeadLetterLimitError: a limit is exceeded. No dead letter of the batch is stored.
@@ -57,12 +57,12 @@ class StoreStep:
         refused: list[DeadLetter],
         stored: list[pa.Table],
     ) -> None:
-        """Insert rows. When the storage refuses them, insert each half alone, in the order of ``positions``.
+        """Insert rows and add them to ``stored``. When the storage refuses them, insert each half alone, by ``positions``.
 
-        A single refused row is added to ``refused``.
+        The dead letter of a single refused row is added to ``refused``.
 
         Raises:
-            DeadLetterLimitError: a limit is exceeded; the remaining rows are not tried.
+            DeadLetterLimitError: a limit is exceeded; the remaining rows are not inserted.
         """
         try:
             self._retrying(lambda: self._store.insert_events(rows))
@@ -82,7 +82,7 @@ class StoreStep:
 
 
 def _inserts(dead_letters: Sequence[DeadLetter]) -> Iterator[Sequence[DeadLetter]]:
-    """Dead letters that are inserted together, in order."""
+    """Divide dead letters, in order, into groups that are inserted together."""
     start = size = 0
     for end, dead_letter in enumerate(dead_letters, 1):
         size += len(dead_letter.value or b"") + len(dead_letter.key or b"")

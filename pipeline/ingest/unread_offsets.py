@@ -1,4 +1,4 @@
-"""Unread offsets, which left the log before they were read: their ranges, and the sentence about them in logs and reports."""
+"""Unread offsets, which left the log before they were read: ranges of them, and the sentence about a range."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ Partition = tuple[str, int]
 
 @dataclass(slots=True)
 class UnreadOffsets:
-    """Ranges of offsets by partition. An offset that is added twice counts once. Not thread-safe."""
+    """Ranges of unread offsets by partition. An offset that is added twice counts once. Not thread-safe."""
 
     _ranges: defaultdict[Partition, list[tuple[int, int]]] = field(default_factory=lambda: defaultdict(list))
 
     def add(self, partition: Partition, first: int, end: int) -> int:
-        """Add ``first`` up to but not including ``end``. Returns how many of these offsets are new."""
+        """Add the offsets from ``first`` up to, not including, ``end``; return how many of them are new."""
         if first >= end:
             return 0
         before = self.count(partition)
@@ -35,7 +35,7 @@ class UnreadOffsets:
 
 
 def merged_ranges(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Disjoint ranges with the same offsets, ascending; the ends are not included."""
+    """Merge ranges of offsets to disjoint ones, ascending. The end of a range is not part of it."""
     found: list[tuple[int, int]] = []
     for first, end in sorted(ranges):
         if first >= end:
@@ -48,6 +48,9 @@ def merged_ranges(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def describe_unread(partition: int, first: int, end: int, topic: str = "") -> str:
-    """A sentence for logs and reports. It says "may", because ends of transactions and aborted messages have offsets, too."""
+    """A sentence about unread offsets: their messages may be lost.
+
+    "May", because ends of transactions and aborted messages have offsets, too. ``end`` is not part of the range.
+    """
     where = f"Partition {partition} of {topic}" if topic else f"Partition {partition}"
     return f"{where}: offsets {first} to {end - 1} left the log before they were read: their messages may be lost."
