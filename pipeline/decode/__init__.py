@@ -1,1 +1,1 @@
-"""Bytes to columns: the decoder, the message templates that make it fast, and the validator that decides."""
+"""Turns messages into columns: the decoder, the message templates that make it fast, and the validator, which decides."""

@@ -1,4 +1,4 @@
-"""The agency registry as arrays: the agency responsible for many events at once."""
+"""The agency registry as arrays, which gives the responsible agencies of many events at once."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _MILLISECONDS_OF_DAY: Final = 86_400_000
 
 
 class AgencyColumns:
-    """Maps the index of the code sent, and the time, to the index of the responsible agency.
+    """Maps the index of the agency code sent, and the time, to the index of the responsible agency.
 
-    It knows the common cases only: the agency itself while it is in force without a gap, then its successor. Every other case
-    gives -1: the validator decides.
+    It handles the common cases only: the agency itself while it is in force without a gap, then its successor. For every other
+    case the result is -1, and the validator decides.
     """
 
     def __init__(self, registry: AgencyRegistry) -> None:
@@ -44,11 +44,11 @@ class AgencyColumns:
         self._succeeds = np.array([[registry.succeeds(later, earlier) for earlier in self.codes] for later in self.codes])
 
     def responsible(self, sent: np.ndarray, instants: np.ndarray) -> np.ndarray:
-        """Index of the agency responsible for each row, or -1.
+        """Index of the agency responsible for each row, or -1 when the validator must decide.
 
         Args:
             sent: index of each row's agency_code, -1 when unknown.
-            instants: epoch milliseconds.
+            instants: time of each row, epoch milliseconds.
         """
         days = (instants + VIETNAM_OFFSET_MINUTES * 60_000) // _MILLISECONDS_OF_DAY
         own = (sent >= 0) & (self._first[sent] <= days) & (days <= self._last[sent])
@@ -65,12 +65,12 @@ class AgencyColumns:
         return np.where(own, sent, np.where(succeeded, successor, -1)).astype(np.int32)
 
     def units(self, sent: np.ndarray, named: np.ndarray, instants: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The unit of each row, or -1 where the validator decides; and whether the dossier code names it (``domain.units``).
+        """For each row the index of its unit (-1: the validator decides), and whether the dossier code names the unit.
 
         Args:
             sent: index of the level-1 code in each row's agency_code, -1 when unknown.
             named: index of the level-1 code in each row's dossier code, negative when unknown.
-            instants: epoch milliseconds.
+            instants: time of each row, epoch milliseconds.
         """
         units = self.responsible(sent, instants)
         if np.array_equal(sent, named):

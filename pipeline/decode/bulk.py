@@ -1,8 +1,9 @@
-"""The bulk path: messages to columns without looking at each of them.
+"""The bulk path: turns messages into columns many at a time, without handling each of them in Python.
 
 Messages that share a template are cut into columns without a parser (``pipeline.decode.templates``); Arrow parses the others
-(``pipeline.decode.json_parser``). The columns of both are then checked (``pipeline.decode.column_checks``). What is not
-certainly an event is *doubtful*: the bulk path rejects nothing. It may be stricter than the validator, never more lenient.
+(``pipeline.decode.json_parser``). The columns of both are then checked (``pipeline.decode.column_checks``). A message
+that is not certainly an event is *doubtful*, and the validator decides about it: the bulk path rejects nothing. The bulk path may
+be stricter than the validator, never more lenient.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ MIN_MATCHED: Final = 3_000
 
 
 class BulkDecoder:
-    """Decodes what it is sure about. Safe to use from several threads.
+    """Decodes the messages that are certainly events. Several threads may use it at once.
 
     Args:
-        agencies: the registry.
-        min_matched: messages from which a batch is matched with templates; a smaller one is parsed.
+        agencies: the registry of agencies as arrays.
+        min_matched: smallest number of messages of a batch that is matched with templates; a smaller batch is parsed.
     """
 
     def __init__(self, agencies: AgencyColumns, *, min_matched: int = MIN_MATCHED) -> None:
@@ -44,13 +45,14 @@ class BulkDecoder:
     def decode(
         self, values: Sequence[bytes | None], first: int, latest: dt.datetime, owners: np.ndarray | None = None
     ) -> tuple[list[pa.Table], list[int]]:
-        """The events, and the positions of doubtful messages.
+        """The events as tables, and the positions of doubtful messages.
 
         Args:
             values: at most ``json_parser.MAX_MESSAGES`` message values.
-            first: position of the first of them.
+            first: position of the first of these values.
             latest: no event may be dated after this instant (aware).
-            owners: index of the only agency that may report in each message, or ``ANY_AGENCY``; None: any in all of them.
+            owners: for each message the index of the only agency that may report in it, or ``ANY_AGENCY``; None: any agency may
+                report in all of them.
         """
         tables: list[pa.Table] = []
         doubtful: list[int] = []
@@ -65,7 +67,7 @@ class BulkDecoder:
 
 
 def _joined(pieces: list[tuple[np.ndarray, Columns]]) -> list[tuple[np.ndarray, Columns]]:
-    """The pieces as one: portals have many templates, and to check a piece costs as much as to check some thousand rows more."""
+    """Join pieces to one: there may be many, and checking one more piece costs as much as checking some thousand rows more."""
     if len(pieces) < 2:
         return pieces
     columns: Columns = {}

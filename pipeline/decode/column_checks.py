@@ -43,15 +43,16 @@ def accepted(
     latest: dt.datetime,
     owners: np.ndarray | None = None,
 ) -> tuple[pa.Table, list[int]]:
-    """The rows that pass every check as events, and the positions of the others.
+    """The rows that pass every check, as events, and the positions of the other rows.
 
     Args:
-        sent: a column for each field; None where no message has the field.
-        positions: of the rows, ascending.
-        agencies: the registry.
+        sent: field -> its column; None: no message has the field.
+        positions: position of each row's message, ascending.
+        agencies: the registry of agencies as arrays.
         first: added to the positions of the events.
         latest: no event may be dated after this instant (aware).
-        owners: index of the only agency that may report in each message, by position, or ``ANY_AGENCY``; None: any in all.
+        owners: by position, the index of the only agency that may report in the message, or ``ANY_AGENCY``; None: any agency may
+            report in all of them.
     """
     rows = len(positions)
     columns = {name: sent[name] or pa.chunked_array([pa.nulls(rows, kind)]) for name, kind in MESSAGE_FIELDS}
@@ -119,14 +120,14 @@ def accepted(
 
 
 def _named_units(codes: pa.ChunkedArray, agencies: AgencyColumns) -> np.ndarray:
-    """Index of the level-1 code in each dossier code; -1 for an unknown one, ``_NO_MATCH`` where the form is another."""
+    """Index of the level-1 code in each dossier code; -1: the code is unknown; ``_NO_MATCH``: the dossier code is malformed."""
     found = pc.struct_field(pc.extract_regex(codes, _DOSSIER_CODE_AND_DATE), "unit")
     indices = _index_in(found, agencies.array)
     return np.where(pc.is_valid(found).to_numpy(), indices, _NO_MATCH)
 
 
 def _sent_units(codes: pa.ChunkedArray, agencies: AgencyColumns) -> np.ndarray:
-    """The index of the level-1 code in each agency code, bare or full; -1 where there is none."""
+    """Index of the level-1 code in each agency code, which is only this code or a full one; -1: unknown or missing."""
     indices = _index_in(codes, agencies.array)
     if (indices >= 0).all():
         return indices
@@ -140,14 +141,14 @@ def _sent_units(codes: pa.ChunkedArray, agencies: AgencyColumns) -> np.ndarray:
 
 
 def _optional(column: pa.ChunkedArray, dictionary: pa.Array) -> np.ndarray:
-    """Index of each value in a dictionary that begins with the empty text; 0 for null, -1 for a value that is not in it."""
+    """Index of each value in ``dictionary``, which begins with the empty text; 0 for null, -1 for a value that it lacks."""
     if column.null_count == len(column):
         return np.zeros(len(column), dtype=np.int32)
     return np.where(pc.is_valid(column).to_numpy(), _index_in(column, dictionary), 0).astype(np.int32, copy=False)
 
 
 def _due(column: pa.ChunkedArray, good: np.ndarray) -> np.ndarray:
-    """Epoch milliseconds of the due dates, 0 where none was sent. A row with another text is marked as not good."""
+    """Epoch milliseconds of the due dates, 0 where none was sent. Marks rows whose due date is wrong as not good in ``good``."""
     if column.null_count == len(column):
         return np.zeros(len(column), dtype=np.int64)
     sent = pc.fill_null(pc.not_equal(column, ""), fill_value=False).to_numpy()
@@ -158,13 +159,13 @@ def _due(column: pa.ChunkedArray, good: np.ndarray) -> np.ndarray:
 
 
 def matches(column: pa.ChunkedArray, pattern: str) -> np.ndarray:
-    """Whether each text matches; null does not."""
+    """Whether each text matches ``pattern``; null does not match."""
     found: np.ndarray = pc.fill_null(pc.match_substring_regex(column, pattern), fill_value=False).to_numpy()
     return found
 
 
 def instants(column: pa.ChunkedArray, good: np.ndarray) -> np.ndarray:
-    """Epoch milliseconds of the good rows, 0 for the others. A row that is not a date of the calendar is marked as not good."""
+    """Epoch milliseconds of the good rows, 0 for others. Marks rows whose date does not exist as not good in ``good``."""
     texts = column if good.all() else pc.if_else(pa.array(good), column.combine_chunks(), "1970-01-01T00:00:00Z")
     try:
         return _milliseconds(texts)
@@ -179,7 +180,7 @@ def instants(column: pa.ChunkedArray, good: np.ndarray) -> np.ndarray:
 
 
 def _few_distinct_match(column: pa.ChunkedArray, pattern: str, *, null_is_valid: bool = False) -> np.ndarray:
-    """Like ``matches``, faster for a column of few distinct values: each value is matched once."""
+    """Like ``matches``, but faster for a column with few distinct values: each distinct value is matched once."""
     if column.null_count == len(column):
         return np.full(len(column), null_is_valid)
     parts = []
@@ -191,14 +192,14 @@ def _few_distinct_match(column: pa.ChunkedArray, pattern: str, *, null_is_valid:
 
 
 def _within(column: pa.ChunkedArray, highest: int, *, null_is_valid: bool = False) -> np.ndarray:
-    """Whether each number lies in 1..``highest``."""
+    """Whether each number is from 1 to ``highest``; null counts as ``null_is_valid`` says."""
     numbers = pc.fill_null(column, 1 if null_is_valid else 0).to_numpy()
     valid: np.ndarray = (numbers >= 1) & (numbers <= highest)
     return valid
 
 
 def _index_in(column: pa.ChunkedArray, dictionary: pa.Array) -> np.ndarray:
-    """Index of each value in the dictionary, -1 where it is not in it."""
+    """Index of each value in ``dictionary``; -1 for a value that it lacks."""
     indices: np.ndarray = pc.fill_null(pc.index_in(column, value_set=dictionary), -1).to_numpy().astype(np.int32, copy=False)
     return indices
 

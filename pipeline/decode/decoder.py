@@ -1,7 +1,8 @@
-"""Message values to event columns: the bulk path first, then the validator for every message that the bulk path doubts.
+"""Turns message values into event columns: by the bulk path, then by the validator for messages about which that is not certain.
 
 Only the validator rejects a message. When the bulk path fails with an unforeseen error, the validator decides about every
-message of the batch. It also decides about every message of a batch of few: one call of the bulk path costs as much as these.
+message of the batch. The validator also decides about all messages of a small batch, because one call of the bulk path costs as
+much as validating some messages.
 """
 
 from __future__ import annotations
@@ -40,12 +41,12 @@ class Decoded:
 
 
 class Decoder:
-    """Decodes batches against one registry. Safe to use from several threads.
+    """Decodes batches with one registry of agencies. Several threads may use it at once.
 
     Args:
-        registry: the agencies.
-        min_bulk: messages from which a batch is decoded in bulk.
-        min_matched: messages from which a batch is matched with templates (``BulkDecoder``).
+        registry: the registry of agencies.
+        min_bulk: smallest number of messages of a batch that is decoded in bulk.
+        min_matched: smallest number of messages of a batch that is matched with templates (``BulkDecoder``).
     """
 
     def __init__(self, registry: AgencyRegistry, *, min_bulk: int = _MIN_BULK, min_matched: int = MIN_MATCHED) -> None:
@@ -56,7 +57,7 @@ class Decoder:
 
     @property
     def agencies(self) -> tuple[str, ...]:
-        """The dictionary of the ``agency`` column, in its order."""
+        """The codes of agencies in the order of the dictionary of the column ``agency``."""
         return self._agencies.codes
 
     def decode(
@@ -67,8 +68,8 @@ class Decoder:
         Args:
             values: message values in the order of their positions; None is a tombstone.
             latest: no event may be dated after this instant (aware).
-            portals: whose messages these are, in order: the portal of a topic (``domain.portal_topics``) and how many of the
-                messages came in it. Empty: any agency may report in every message.
+            portals: in the order of ``values``: the portal of a topic (``domain.portal_topics``; None: any agency), and how many
+                of the values came in this topic. Empty: any agency may report in every message.
 
         Raises:
             MemoryError, InvariantError: the process is at fault, not a message. Nothing of the batch may be acknowledged.
@@ -109,7 +110,7 @@ class Decoder:
     def _validated(
         self, values: Sequence[bytes | None], positions: Iterable[int], latest: dt.datetime, owners: MessageOwners
     ) -> tuple[list[pa.Table], list[tuple[int, Rejection]]]:
-        """Messages validated one by one: the events as tables, and the rejections (ascending)."""
+        """Validate messages one by one; return the events as tables, and the rejections by position (ascending)."""
         events: list[tuple[int, DossierEvent]] = []
         rejections: list[tuple[int, Rejection]] = []
         for position in positions:
@@ -123,7 +124,11 @@ class Decoder:
 
 
 def _expect_each_once(table: pa.Table, rejections: Sequence[tuple[int, Rejection]], count: int) -> None:
-    """Raise rather than lose or double a message: each of ``count`` positions is an event or a rejection, never both."""
+    """Check that each of ``count`` messages is an event or a rejection, and not both or twice.
+
+    Raises:
+        InvariantError: a message is missing or is there twice.
+    """
     rejected = np.fromiter((position for position, _ in rejections), dtype=np.int64, count=len(rejections))
     seen = np.bincount(np.concatenate([table.column("position").to_numpy(), rejected]), minlength=count)
     if len(seen) != count or not (seen == 1).all():

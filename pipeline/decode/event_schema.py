@@ -1,4 +1,4 @@
-"""The columns of decoded events, and the fields of a message as columns."""
+"""The schemas of two tables: the columns of decoded events, and the fields of messages as columns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Events of the validator as columns."""
+"""Turns the events of the validator into tables."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PositionedEvent = tuple[int, DossierEvent]
 
 
 def tables_of(events: list[PositionedEvent], agencies: AgencyColumns) -> tuple[list[pa.Table], list[tuple[int, Rejection]]]:
-    """Events as tables. An event that fits no column is rejected; the others are kept."""
+    """The events as tables, and rejections of events that do not fit into the columns."""
     if not events:
         return [], []
     try:
@@ -32,7 +32,7 @@ def tables_of(events: list[PositionedEvent], agencies: AgencyColumns) -> tuple[l
 
 
 def table_of(events: list[PositionedEvent], agencies: AgencyColumns) -> pa.Table:
-    """Events as one table of ``EVENT_SCHEMA``."""
+    """The events as one table of ``EVENT_SCHEMA``."""
     rows = [event for _, event in events]
     return pa.table(
         [

@@ -1,4 +1,4 @@
-"""Says what is wrong with a message that is not JSON, where the parser's own text would mislead."""
+"""Describes what is wrong with a message that is not JSON, also where the text of the parser's error would mislead."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ _ESCAPE: Final = re.compile(rb"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|(\\u[dD][89a-f
 
 
 def describe_json_error(value: bytes, error: Exception) -> str:
-    """The text of an error of the parser. To it, a text that ends in half of a surrogate pair is a message that was cut off."""
+    """What is wrong with a message that the parser refused.
+
+    It is the text of the parser's error, except for half of a surrogate pair, which the parser calls a message that was cut off.
+    """
     half = next((found[1] for found in _ESCAPE.finditer(value) if found[1]), None)
     if half is None or not _is_complete(value):
         return str(error)

@@ -1,8 +1,8 @@
 """The bulk path for messages without a template: Arrow parses many messages as one text.
 
-Arrow reads concatenated objects as separate rows and skips blank messages. Two objects in one message and an empty message beside
-it would keep the number of rows, and go unnoticed. So each value is wrapped as ``{"n":17,"v":...}``: every message starts exactly
-one row, its number proves it, and anything besides one object is an unexpected field.
+Arrow reads concatenated objects as separate rows and skips blank messages. A message with two objects beside an empty message
+would give the right number of rows, and the fault would go unnoticed. So each value is wrapped as ``{"n":17,"v":...}``:
+every message becomes exactly one row, as the number n proves, and anything besides one object is an unexpected field.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def parse_in_pieces(
     """Parse the messages at ``positions``.
 
     Yields:
-        Positions and columns of messages that were parsed. The other positions are added to ``doubtful``.
+        Positions and columns of messages that were parsed. The positions of the other messages are added to ``doubtful``.
     """
     chosen = values if len(positions) == len(values) else [values[int(position)] for position in positions]
     whole = parse(chosen)
@@ -58,7 +58,7 @@ def parse_in_pieces(
 
 
 def parse(values: Sequence[bytes | None]) -> Columns | None:
-    """A column for each field with a row for each value, or None when any value is doubtful."""
+    """Field -> column with a row for each value; None when a value is not certainly one JSON object of known fields."""
     if not values:
         return None
     try:
@@ -74,7 +74,7 @@ def parse(values: Sequence[bytes | None]) -> Columns | None:
 
 
 def wrap(values: Sequence[bytes]) -> bytes:
-    """All values as one text, each in an object of its own with its number."""
+    """All values as one text, each wrapped into an object with its number."""
     parts: list[bytes] = [b""] * (2 * len(values) + 1)
     parts[0:-1:2] = prefixes()[: len(values)]
     parts[1::2] = values
@@ -84,17 +84,17 @@ def wrap(values: Sequence[bytes]) -> bytes:
 
 @functools.cache
 def prefixes() -> tuple[bytes, ...]:
-    """What stands before the value of row n: ``}`` of the row before, then the opening of row n, for each of ``MAX_MESSAGES``.
+    """For each row number n the text before its value: ``}`` of the row before, then the opening of row n.
 
-    A cached tuple: it is the same for every batch, and decoders in several threads share it.
+    The tuple is cached, because it is the same for every batch.
     """
     return (b'{"n":0,"v":', *(b'}\n{"n":%d,"v":' % number for number in range(1, MAX_MESSAGES)))
 
 
 def _without_unknown_fields(values: Sequence[bytes | None]) -> list[bytes]:
-    """The messages without unknown fields; an empty list when any of them is doubtful.
+    """The messages without their unknown fields; an empty list when one of the messages is doubtful.
 
-    Portals may send more fields than they must. Validating all these messages one by one would take ten times as long.
+    Portals may send more fields than the contract has. Validating all such messages one by one would take ten times as long.
     """
     try:
         if any(

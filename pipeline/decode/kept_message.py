@@ -1,9 +1,9 @@
-"""What is kept of a rejected message: of one that parses the known fields, of any other the bytes (for a limited time).
+"""Reduces a rejected message to what is kept of it: the known fields if it parses as JSON, otherwise its bytes (for some days).
 
-What is kept is a message, too, and gets the same verdict: a later release counts it when it would have counted the whole. So a
-value that may not be kept becomes another one that is rejected for the same reason; without it, a field that must be right when
-it is sent would be missing, and the event would be accepted as another one. Only a message that was too large or nested too
-deep is accepted afterwards, if its known fields are an event.
+The reduced message is a message, too, and the validator rejects it for the same reason: a later release that would accept the
+whole message accepts the reduced one. So a value that may not be kept is replaced by another value that is rejected for the same
+reason. If it were removed instead, an optional field would be missing and the event would be accepted as a different one. Only a
+message that was rejected for its size or nesting is accepted when it is reduced, if its known fields are an event.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ _DOSSIER_CODE: Final = re.compile(DOSSIER_CODE, re.ASCII)
 
 
 def kept_message(value: bytes) -> bytes | None:
-    """The known fields of a message as a message; None when it does not parse as JSON.
+    """A message reduced to its known fields; None when it does not parse as JSON.
 
     The fields are in the order of the contract. Each is null, empty, a text or a number with the shape of a code
-    (``pipeline.decode.known_values``), or a value that stands for one without it. Of a field that is sent twice the last value
-    counts. JSON that is not an object becomes an empty value of its kind.
+    (``pipeline.decode.known_values``), or a value that replaces one without this shape. Of a field that is sent twice the last
+    value is kept. JSON that is not an object becomes an empty value of its kind.
     """
     value = value.strip(b" \t\r\n")
     if not value:
@@ -56,9 +56,9 @@ def kept_message(value: bytes) -> bytes | None:
 
 
 def kept_key(key: bytes | None, kept: bytes | None) -> bytes | None:
-    """What is kept of a message's key when ``kept`` is what is kept of its value: a code, else the dossier code, else nothing.
+    """The key that is kept of a rejected message: the key if it is a code, else the dossier code in ``kept``, else None.
 
-    The key decides about the partition when the message is sent again, and a portal should send the dossier code.
+    ``kept``: what is kept of the message's value. The key decides the partition when the message is sent again.
     """
     if key is not None and _CODES.fullmatch(key):
         return key
@@ -91,7 +91,7 @@ def _kept_value(name: str, raw: msgspec.Raw) -> Any:
 
 
 def _of_deep_message(value: bytes) -> bytes | None:
-    """The known fields of a message that is nested too deep for the parser: whatever is nested becomes a value of no type."""
+    """The known fields of a message that is nested too deep for the parser; nested values are replaced by ``false``."""
     if len(value) > _MAX_FLATTENED or not value.startswith(b"{"):
         return _NO_OBJECT.get(value[:1]) if len(value) <= _MAX_FLATTENED else None
     parts: list[bytes] = []

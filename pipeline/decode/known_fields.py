@@ -1,4 +1,4 @@
-"""The known fields of a message and the depth of its brackets, found before any value is read."""
+"""Finds the known fields of a message and how deep it is nested, without reading values."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ENCODER: Final = msgspec.json.Encoder()
 
 
 def known_fields(value: bytes) -> bytes:
-    """The message without unknown fields, and without optional numbers that are empty texts, which no column could hold.
+    """The message without unknown fields, and without optional number fields whose value is an empty text: these are missing.
 
     The content of unknown fields only has to be well-formed JSON.
 

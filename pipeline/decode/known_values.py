@@ -1,8 +1,8 @@
-"""Which values of the known fields may be kept and quoted when a message is rejected: those with the shape of a code.
+"""Decides which values of the known fields may be kept and quoted when a message is rejected: those with the shape of a code.
 
-A rejected message may hold anything in a known field, also a name or a number of a person. A value is kept in a dead letter, and
-quoted in an error text, only when it has the shape below. The shapes are wider than the contract, because a later release may
-accept what this one rejects: other agencies, codes and words, and times without an offset.
+A rejected message may have anything in a known field, also the name or number of a person. A value is kept in a dead letter, and
+quoted in an error text, only when it has the shape of its field below. The shapes are wider than the contract, because a later
+release may accept what this one rejects: other agencies, codes and words, and times without an offset.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _QUOTED: Final = 80
 
 
 def has_shape(name: str, value: Any) -> bool:
-    """Whether the value, as JSON is read, of the known field ``name`` has the shape of a code, or is null or empty."""
+    """Whether a value of the known field ``name``, as the JSON parser gives it, has the field's shape, or is null or empty."""
     if value is None or value == "":
         return True
     if isinstance(value, str):
@@ -55,7 +55,7 @@ def has_shape(name: str, value: Any) -> bool:
 
 
 def quoted(name: str, value: str | int) -> str:
-    """A value for an error text, in ASCII and shortened. Of a text that does not look like a code only the length is said."""
+    """A value as it is quoted in an error text: in ASCII and shortened. Of a text without the field's shape only the length."""
     if not has_shape(name, value):
         return f"({len(value)} characters, not shown)" if isinstance(value, str) else "(not shown)"
     text = str(value)

@@ -1,4 +1,4 @@
-"""Some messages as one array of bytes: comparing and cutting out byte ranges of all of them in one step."""
+"""Some messages as one array of bytes, so that byte ranges of all of them are compared and cut out in one step."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MIN_ROWS: Final = 64
 
 
 class MessageBlock:
-    """The messages, their boundaries and their quotation marks."""
+    """Some messages as one array of bytes, with the offsets of their boundaries and quotation marks."""
 
     def __init__(self, values: Sequence[bytes | None], first_position: int) -> None:
         self.values, self.first_position = values, first_position
@@ -75,7 +75,7 @@ class MessageBlock:
         return plain
 
     def quotes_in(self, rows: Positions, count: int) -> npt.NDArray[np.int32]:
-        """The offsets of the quotes of rows with ``count`` quotes each, shape (count, rows)."""
+        """The offsets of the quotation marks of rows that have ``count`` of them each, as an array of shape (count, rows)."""
         if len(rows) * count == len(self.quotes):
             return np.ascontiguousarray(self.quotes.reshape(len(rows), count).T)
         found: npt.NDArray[np.int32] = self.quotes[self.first_quote[rows] + np.arange(count)[:, np.newaxis]]
@@ -83,7 +83,7 @@ class MessageBlock:
 
 
 def equals_at(text: bytes, at: Positions, expected: bytes) -> Flags:
-    """Whether ``expected`` stands at each of the offsets. Eight bytes are compared in one step."""
+    """For each offset in ``at`` whether ``text`` has ``expected`` there. Eight bytes are compared in one step."""
     words = np.ndarray((len(text) - _WORD + 1,), dtype="<u8", buffer=text, strides=(1,))
     fits: Flags = at >= 0
     at = np.maximum(at, 0)
@@ -97,7 +97,7 @@ def equals_at(text: bytes, at: Positions, expected: bytes) -> Flags:
 
 
 def are_numbers(seen: npt.NDArray[np.uint8], first: Positions, end: Positions) -> Flags:
-    """Whether each range is one digit, or two digits that do not begin with 0."""
+    """For each byte range whether it is one digit, or two digits that do not begin with 0. ``end`` is not part of a range."""
     width = end - first
     high, low = seen[first] - _ZERO, seen[np.maximum(end - 1, 0)] - _ZERO  # a byte below the digits wraps to a large number
     fits: Flags = (low <= _NINE) & ((width == 1) | ((width == 2) & (high >= 1) & (high <= _NINE)))
@@ -105,13 +105,13 @@ def are_numbers(seen: npt.NDArray[np.uint8], first: Positions, end: Positions) -
 
 
 def numbers_in(seen: npt.NDArray[np.uint8], first: Positions, end: Positions) -> npt.NDArray[np.uint8]:
-    """The numbers of one or two digits in the ranges."""
+    """The number in each byte range, which is one or two digits."""
     low = seen[end - 1] - _ZERO
     return np.where(end - first == 1, low, (seen[first] - _ZERO) * 10 + low).astype(np.uint8)
 
 
 def texts_in(text: bytes, first: Positions, end: Positions) -> pa.Array:
-    """The texts in the ranges, copied in one step: every second element of an array whose elements cover all of ``text``."""
+    """The text in each byte range, all copied in one step: every second element of an array whose elements cover ``text``."""
     offsets = np.empty(2 * len(first) + 1, dtype=np.int32)
     offsets[0:-1:2], offsets[1::2], offsets[-1] = first, end, end[-1]
     if (offsets[1:] < offsets[:-1]).any():  # Arrow does not check its offsets

@@ -1,4 +1,4 @@
-"""The portal of each message of a batch: the only agency that may report in it."""
+"""The portal of each message of a batch, which is the only agency that may report in this message."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipeline.decode.column_checks import ANY_AGENCY
 
 
 class MessageOwners:
-    """The portal of each message of a batch; see ``Decoder.decode``."""
+    """The portal of each message of a batch; see ``portals`` of ``Decoder.decode``."""
 
     def __init__(self, portals: Sequence[tuple[str | None, int]], messages: int, agencies: AgencyColumns) -> None:
         owned = [(portal, count) for portal, count in portals if count]
@@ -29,9 +29,12 @@ class MessageOwners:
         self._indices = np.repeat(np.array(codes, np.int32), [count for _, count in owned]) if self._owned else None
 
     def indices(self, first: int, count: int) -> np.ndarray | None:
-        """The index of the only agency that may report in each of these messages, or ``ANY_AGENCY``; None: any in all."""
+        """For ``count`` messages from ``first`` on the index of the only agency that may report, or ``ANY_AGENCY``.
+
+        None: any agency may report in all messages of the batch.
+        """
         return None if self._indices is None else self._indices[first : first + count]
 
     def portal(self, position: int) -> str | None:
-        """The portal of one message."""
+        """The portal of the message at ``position``; None: any agency may report in it."""
         return self._portals[int(np.searchsorted(self._ends, position, side="right"))] if self._owned else None

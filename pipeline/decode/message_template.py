@@ -1,4 +1,4 @@
-"""The bytes that a portal's serialiser writes around the values of every message, inferred from one message."""
+"""Infers from one message its template: the bytes that a portal's serialiser writes around the values of every message."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MEMBER: Final = re.compile(rb'( *)"([A-Za-z0-9_.-]+)"( *: *)(?:"([^"\\]*)"|([1-
 
 @dataclass(frozen=True, slots=True)
 class TemplateValue:
-    """One value of a template. It begins after the text before it and ends at, or just before, a quotation mark."""
+    """The place of one value in a template: the value begins after a text and ends at, or just before, a quotation mark."""
 
     name: str  # "" for a field that is ignored
     is_text: bool
@@ -33,17 +33,17 @@ class MessageTemplate:
 
     @property
     def fields(self) -> frozenset[str]:
-        """Names of the values."""
+        """The names of the template's fields; "" stands for ignored ones."""
         return frozenset(value.name for value in self.values)
 
 
 def infer_template(message: bytes, *, texts: frozenset[str], numbers: frozenset[str]) -> MessageTemplate | None:
-    """The template of one message, or None when it cannot have one.
+    """The template of a message, or None when the message is not a flat object in a form that templates support.
 
     Args:
         message: a message value.
         texts: fields that must be texts when they are present.
-        numbers: fields that must be numbers when they are present. Other fields may be texts; they are ignored.
+        numbers: fields that must be numbers when they are present. All other fields must be texts or null, and are ignored.
     """
     if not message.startswith(b"{"):
         return None

@@ -28,7 +28,7 @@ _MAX_TEMPLATES, _INFERRED_PER_BLOCK = 64, 4
 
 
 class Group:
-    """Messages with one template, in ascending positions, and the columns of their values."""
+    """The messages that match one template, in ascending positions, and the columns of their values."""
 
     def __init__(self) -> None:
         self._positions: list[Positions] = []
@@ -37,7 +37,7 @@ class Group:
 
     @property
     def positions(self) -> Positions:
-        """Index of each message among those given to ``MessageTemplates.split``."""
+        """Index of each message among the values given to ``MessageTemplates.split``."""
         return np.concatenate(self._positions)
 
     def column(self, name: str) -> pa.ChunkedArray | None:
@@ -49,7 +49,7 @@ class Group:
         return None
 
     def add(self, positions: Positions, texts: Mapping[str, pa.Array], numbers: Mapping[str, npt.NDArray[np.uint8]]) -> None:
-        """Add messages of another block."""
+        """Add messages of another block: their positions, and field -> values."""
         self._positions.append(positions)
         for name, column in texts.items():
             self._texts.setdefault(name, []).append(column)
@@ -58,7 +58,7 @@ class Group:
 
 
 class MessageTemplates:
-    """The templates of the messages seen so far. Safe to use from several threads: a template that is lost is inferred again.
+    """The templates of the messages seen so far. Several threads may use it: a template that one of them loses is inferred again.
 
     Args:
         texts: fields that are texts.
@@ -84,7 +84,7 @@ class MessageTemplates:
         return list(groups.values()), np.concatenate(rest)
 
     def _sort(self, block: MessageBlock, groups: defaultdict[MessageTemplate, Group]) -> Positions:
-        """Add the block's messages to their groups; returns the rows that match no template."""
+        """Add the block's messages to the groups of their templates; return the rows that match no template."""
         left = np.flatnonzero(block.plain)
         known = self._known
         used: list[MessageTemplate] = []
@@ -109,7 +109,7 @@ class MessageTemplates:
 def _move_matching(
     block: MessageBlock, template: MessageTemplate, rows: Positions, groups: defaultdict[MessageTemplate, Group]
 ) -> tuple[Positions, bool]:
-    """Move the rows that match into the template's group; returns the other rows, and whether any matched."""
+    """Move the rows that match ``template`` into its group; return the other rows, and whether a row matched."""
     same_quotes = block.quotes_of_row[rows] == template.quotes
     chosen = rows if same_quotes.all() else rows[same_quotes]
     if len(chosen) <= block.min_rows:
@@ -125,7 +125,7 @@ def _move_matching(
 
 @dataclass(frozen=True, slots=True)
 class _Match:
-    """Which of some rows match a template, and where their values are."""
+    """Which of some rows of a block match a template, and where their values are."""
 
     template: MessageTemplate
     rows: Positions
@@ -134,9 +134,9 @@ class _Match:
 
     @classmethod
     def of(cls, block: MessageBlock, template: MessageTemplate, rows: Positions) -> _Match:
-        """Compare the template's texts with the rows; what lies between the texts are the values.
+        """Compare the template's texts with rows of a block; the values lie between these texts.
 
-        The row has as many quotes as the template, so the quote that ends a value is known by its number.
+        Each row has as many quotation marks as the template, so the one that ends a value is known by its number.
         """
         ends = block.ends[rows]
         quotes = block.quotes_in(rows, template.quotes)
@@ -155,7 +155,7 @@ class _Match:
         return cls(template, rows, fits, tuple(spans))
 
     def add_to(self, group: Group, block: MessageBlock) -> None:
-        """Add the rows that match, with their values as columns."""
+        """Add the rows that match to ``group``, with their values as columns."""
         all_fit = bool(self.fits.all())
         texts, numbers = {}, {}
         for value, (first, end) in zip(self.template.values, self.spans, strict=True):

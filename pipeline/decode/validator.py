@@ -1,7 +1,7 @@
 """Validates one message: the result is an event or a rejection.
 
 This module defines what the contract means. The bulk path (``pipeline.decode.bulk``) may accept a message only when the validator
-accepts it with the same values, and leaves every doubtful message to it. A property test compares the two.
+accepts it with the same values, and leaves every doubtful message to the validator. A property test compares the two.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _Value = TypeVar("_Value")
 
 
 class _RejectedError(Exception):
-    """Carries a rejection out of the nested checks; never leaves this module."""
+    """Carries a rejection out of nested checks. It is never raised out of this module."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(detail)
@@ -86,15 +86,15 @@ class EventValidator:
     registry: AgencyRegistry
 
     def validate(self, value: bytes | None, *, latest: dt.datetime, portal: str | None = None) -> DossierEvent | Rejection:
-        """The event in ``value``, or why there is none.
+        """The event in a message's value, or the rejection that says why it is not an event.
 
         Args:
-            value: of the message; None is a tombstone.
+            value: the value of the message; None is a tombstone.
             latest: no event may be dated after this instant (aware).
-            portal: level-1 code of the portal that the topic belongs to; None: any agency may report in it.
+            portal: level-1 code of the portal to which the topic belongs; None: any agency may report in it.
 
-        An error of this program that one message causes is a rejection, too (``Reason.UNFORESEEN``). Raised, it would happen
-        again after every restart and block every later message.
+        An error of this program that one message causes becomes a rejection, too (``Reason.UNFORESEEN``). If it were raised, it
+        would be raised again after every restart and block every later message.
 
         Raises:
             MemoryError, InvariantError: the process is at fault, not the message.
@@ -148,7 +148,7 @@ class EventValidator:
         )
 
     def _agency_code(self, fields: dict[str, Any]) -> str:
-        """The agency code as sent, bare or full; its level 1 is in the registry."""
+        """The agency code as sent, a level-1 code or a full one, after checking that its level-1 code is in the registry."""
         agency_code: str = _required(fields, "agency_code", str)
         if (agency_level_one(agency_code) or "") not in self.registry:
             raise _RejectedError(
@@ -177,7 +177,7 @@ def _json_object(value: bytes | None) -> dict[str, Any]:
 
 
 def _not_an_object(value: bytes, error: msgspec.ValidationError) -> _RejectedError:
-    """The rejection of well-formed JSON that is not an object, or of a number that is too large to be read."""
+    """The rejection of well-formed JSON that is not an object, or that has a number too large to be read."""
     kind = _JSON_KINDS.get(value.lstrip(b" \t\r\n")[:1], "a number")
     if kind == "an object":
         return _RejectedError(Reason.NOT_JSON, str(error))
@@ -225,7 +225,7 @@ def _word(fields: dict[str, Any], name: str, allowed: frozenset[str], reason: Re
 
 
 def _if_sent(fields: dict[str, Any], name: str, read: Callable[[dict[str, Any], str], _Value], missing: _Value) -> _Value:
-    """The value that ``read`` gives for an optional field; ``missing`` when it is absent, null or empty."""
+    """The value that ``read`` returns for an optional field; ``missing`` when the field is absent, null or empty."""
     return read(fields, name) if _is_sent(fields, name) else missing
 
 
@@ -259,7 +259,7 @@ def _due_at(fields: dict[str, Any]) -> dt.datetime | None:
 
 
 def _instant(fields: dict[str, Any], name: str, malformed: Reason) -> dt.datetime:
-    """The time in UTC, cut to whole milliseconds."""
+    """Read the time in a field, in UTC and cut to whole milliseconds."""
     text = _text(fields, name, _OCCURRED_AT, malformed)
     try:
         instant = dt.datetime.fromisoformat(text).astimezone(dt.UTC)
