@@ -1,1 +1,1 @@
-"""Dead letters: list, show, replay, drop, accept; the service and its routes."""
+"""Dead letters: the service that lists, shows, replays, drops and accepts them, its HTTP routes, and the removal of bytes."""

@@ -1,4 +1,4 @@
-"""The message that is sent again for a dead letter, and how raw bytes are shown."""
+"""Makes the message that is sent again for a dead letter, and shows raw bytes as text or hexadecimal digits."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _MAY_BE_MISSING = ("channel", "service_level", "legacy_level", "returned_by", "p
 
 
 def message_of(value: bytes | None, reason: str) -> bytes | None:
-    """The message to send again: what is kept of it.
+    """The message to send again for a dead letter whose kept content is ``value``.
 
-    A dead letter that the storage refused holds a row instead, which is converted back into a message.
+    It is ``value`` itself, except when the storage refused a row (``reason``): ``value`` is then this row, which is converted.
     """
     if value is None or reason != Reason.REFUSED_BY_STORAGE:
         return value

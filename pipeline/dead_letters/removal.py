@@ -1,6 +1,6 @@
-"""Removes the bytes of rejected messages that do not parse, some days after they came. Runs in every worker.
+"""Removes the bytes of rejected messages that do not parse, some days after they were dead-lettered. Runs in every worker.
 
-Dead letters of earlier releases hold the message as it was received also where it parses: they keep its known fields.
+Dead letters of earlier releases have the whole message also when it parses. Such a message is reduced to its known fields.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class ByteRemoval:
     """Runs a round at the start and then every hour; ``run`` is the loop of a thread.
 
     Args:
-        store: the bytes.
+        store: the storage of the bytes.
         kept_for: how long bytes are kept.
         retrying: repeats a call while the storage is unavailable.
         stopping: set when the worker stops.
@@ -40,13 +40,13 @@ class ByteRemoval:
     stopping: threading.Event
 
     def run(self) -> None:
-        """The loop. Returns when the worker stops."""
+        """Run rounds until the worker stops."""
         while not self.stopping.is_set():
             self.round()
             self.stopping.wait(_INTERVAL)
 
     def round(self) -> None:
-        """Remove what is due. May be repeated, and run in several workers at once."""
+        """Remove the bytes that are older than ``kept_for``. May be repeated, and run in several workers at once."""
         now = self.retrying(self.store.now)
         before = now - self.kept_for
         if not self.retrying(lambda: self.store.has_any(before)):

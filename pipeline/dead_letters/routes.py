@@ -1,6 +1,6 @@
-"""Dead letters over HTTP. An embedded storage belongs to one process, so commands ask that one.
+"""Dead letters over HTTP. An embedded storage belongs to one process, so commands ask that process.
 
-Only this machine, or a client with the token, may read raw messages, replay, drop or accept (``pipeline.serving.access``).
+Only trusted requests may read raw messages, replay, drop or accept (``pipeline.serving.access``).
 Changes must be ``application/json``, which a form on another website cannot send.
 """
 
@@ -20,7 +20,7 @@ NO_DEAD_LETTER = "no_dead_letter"
 
 
 def dead_letter_routes(service: DeadLetterService, threads: Threads) -> list[web.RouteDef]:
-    """The endpoints over ``service``."""
+    """The endpoints that list, show, replay, drop and accept dead letters."""
 
     @takes(*FILTER_FIELDS, "limit", "after")
     async def page(request: web.Request) -> web.Response:
@@ -77,7 +77,7 @@ def _position(text: str | None) -> Position | None:
 
 
 def _page_of(request: web.Request) -> tuple[DeadLetterFilter, int, Position | None]:
-    """Filter, limit and position of a page."""
+    """The filter, the limit, and the position after which the page begins, from the parameters of a request."""
     query = request.query
     if query.get("replayed", "0") not in ("0", "1"):
         raise ConfigurationError("replayed must be 0 or 1.")

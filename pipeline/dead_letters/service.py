@@ -1,8 +1,8 @@
 """Operations on dead letters: list, show, replay, drop, accept. Commands call them directly or over HTTP.
 
 A replay may be repeated: an event has an id, so a message that is sent twice counts once. A dead letter is marked as replayed
-after Kafka acknowledged it. Only the worker decides whether the message is valid now; one that it rejects again becomes a new
-dead letter at its new offset.
+after Kafka acknowledged its message. Only the worker decides whether the message is valid now. A message that the worker rejects
+again becomes a new dead letter at its new offset.
 """
 
 from __future__ import annotations
@@ -42,19 +42,22 @@ class Sender(Protocol):
     """Sends messages to Kafka and returns when all of them are acknowledged."""
 
     def send(self, dead_letters: Sequence[DeadLetter], messages: Sequence[bytes | None]) -> None:
-        """Send ``messages`` to the topics, and with the keys, of their ``dead_letters``."""
+        """Send each message to the topic of its dead letter, with the dead letter's key. Both sequences have the same length."""
         ...
 
 
 class DeadLetterService:
-    """Returns plain values, ready for JSON.
+    """Operations on dead letters. Returns plain values, ready for JSON.
 
     Args:
+        store: the stored dead letters.
+        validator: says whether a message would be accepted now.
         clock: the wall clock; events dated later than now plus ``future_tolerance`` are invalid.
-        sender: a factory of the sender, called only when something is sent.
-        limits: stores what a worker may dead-letter beyond its limit.
-        ends: the current end of each partition of a topic, from Kafka.
-        portal_of: the portal that a topic belongs to; None: any agency may report in it.
+        sender: makes the sender of messages; called only when something is sent.
+        limits: stores up to which offset a worker may dead-letter messages beyond its limit.
+        ends: asks Kafka for the current end of each partition of a topic.
+        future_tolerance: see ``clock``.
+        portal_of: the portal to which a topic belongs; None: any agency may report in it.
     """
 
     def __init__(
@@ -74,7 +77,7 @@ class DeadLetterService:
         self._future_tolerance, self._portal_of = future_tolerance, portal_of
 
     def page(self, criteria: DeadLetterFilter, *, limit: int, after: Position | None = None) -> dict[str, Any]:
-        """Counts by reason and one page; ``next`` names where the next page begins, or is None."""
+        """Counts by reason, and one page of dead letters. ``next``: the position after which the next page begins, or None."""
         entries = self._store.entries(criteria, limit=limit, after=after)
         return {
             "counts": dict(self._store.counts(criteria)),
@@ -83,7 +86,7 @@ class DeadLetterService:
         }
 
     def show(self, position: Position) -> dict[str, Any] | None:
-        """The latest dead letter at a position with what is kept of its message, or None.
+        """The latest dead letter at a position and what is kept of its message; None: there is none.
 
         ``kept``: ``message`` (key and value as received), ``fields`` (the known fields of a message that parses) or ``removed``.
 
@@ -100,7 +103,7 @@ class DeadLetterService:
         return found[0] | {"earlier": found[1:]} if found else None
 
     def preview(self, criteria: DeadLetterFilter) -> dict[str, Any]:
-        """What the current validation would make of the messages; nothing is sent. ``removed``: those without their bytes."""
+        """How many messages the validator would accept now, and refuse by reason; sends nothing. ``removed``: bytes are gone."""
         latest = self._clock.now() + self._future_tolerance
         verdicts: Counter[str] = Counter()
         removed = 0
@@ -115,7 +118,9 @@ class DeadLetterService:
         return {"accepted": accepted, "refused": dict(sorted(verdicts.items())), "removed": removed}
 
     def replay(self, criteria: DeadLetterFilter) -> dict[str, Any]:
-        """Send the messages again and mark them. ``removed``: those whose bytes were removed, which cannot be sent.
+        """Send the messages again and mark their dead letters as replayed.
+
+        ``sent``: number of messages sent. ``removed``: number of dead letters whose bytes were removed, so nothing can be sent.
 
         Raises:
             UnavailableError: Kafka did not acknowledge all messages of a batch. Earlier batches stay marked.
@@ -146,7 +151,9 @@ class DeadLetterService:
         return {"dropped": self._store.drop(criteria)}
 
     def accept(self, topic: str, partition: int, *, until: int | None = None) -> dict[str, Any]:
-        """Let a worker dead-letter the messages that are in a partition now, beyond its limit. An acceptance is permanent.
+        """Let workers dead-letter the messages that a partition has now without counting them for the dead-letter limit.
+
+        An acceptance is permanent.
 
         Args:
             topic: name of the topic.
@@ -179,7 +186,7 @@ class DeadLetterService:
         return {"topic": topic, "partition": partition, "until": until}
 
     def _known_end(self, topic: str, partition: int) -> int:
-        """The offset after the latest message that the storage knows of, or what was accepted already."""
+        """The end of a partition as far as the storage knows it: the offset after the latest known or accepted message."""
         state = self._limits.limit_state(topic, partition, before=0)
         return max(self._store.latest_offset(topic, partition) + 1, state.newest + 1, state.accepted_until)
 
@@ -191,7 +198,11 @@ class DeadLetterService:
 
 
 def _accepted_end(topic: str, partition: int, until: int | None, ends: Mapping[int, int]) -> int:
-    """The offset below which messages are accepted; never beyond the end of the partition."""
+    """The offset below which messages are accepted: ``until``, or the end of the partition when it is None.
+
+    Raises:
+        ConfigurationError: the partition does not exist, or ends before ``until``.
+    """
     if partition not in ends:
         raise ConfigurationError(
             f"The topic {topic!r} has no partition {partition}.", remedy=f"Its partitions are 0 to {max(ends)}."
@@ -205,7 +216,11 @@ def _accepted_end(topic: str, partition: int, until: int | None, ends: Mapping[i
 
 
 def _require_numbers(partition: int, until: int) -> None:
-    """Raises: ConfigurationError: the storage cannot hold the numbers; they would overflow."""
+    """Check that the storage can hold a partition's number and an offset.
+
+    Raises:
+        ConfigurationError: a number is out of range.
+    """
     if not (0 <= partition < 2**31 and 0 < until < 2**63):
         raise ConfigurationError(
             f"Partition {partition} below offset {until} is impossible: Kafka uses whole numbers below 2^31 and 2^63.",
@@ -243,7 +258,7 @@ def parse_filter(fields: Mapping[str, Any]) -> DeadLetterFilter:
 
 
 def filter_fields(criteria: DeadLetterFilter) -> dict[str, Any]:
-    """The filter as ``parse_filter`` reads it."""
+    """A filter as the fields from which ``parse_filter`` makes it."""
     fields: dict[str, Any] = {"reason": list(criteria.reasons), "topic": list(criteria.topics), "replayed": criteria.replayed}
     for name, instant in (("from", criteria.since), ("to", criteria.until)):
         if instant is not None:
@@ -264,7 +279,7 @@ def _instant(name: str, text: Any) -> dt.datetime | None:
 
 
 def _there(dead_letters: Sequence[DeadLetter]) -> Sequence[DeadLetter]:
-    """Those that still hold a message."""
+    """The dead letters whose message was not removed."""
     return [dead_letter for dead_letter in dead_letters if dead_letter.kept is not Kept.REMOVED]
 
 

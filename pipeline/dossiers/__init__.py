@@ -1,1 +1,1 @@
-"""What is known of single dossiers: the service, and its routes."""
+"""Single dossiers: explains and excludes them over HTTP, and keeps the table of dossiers."""

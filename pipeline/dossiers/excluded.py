@@ -1,4 +1,4 @@
-"""The excluded dossiers that would have changed the figures of a period, for its report."""
+"""Finds the excluded dossiers that would count in the figures of a period, for the report of this period."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _AT_ONCE: Final = 1_000
 
 
 class ExcludedDossiers:
-    """Finds excluded dossiers by what they would count as."""
+    """Finds the excluded dossiers that would count in a period if they were not excluded."""
 
     def __init__(self, exclusions: ExclusionStore, reader: DossierReader) -> None:
         self._exclusions, self._reader = exclusions, reader
 
     def within(self, period: Period) -> list[dict[str, Any]]:
-        """Every excluded dossier with a milestone in the period that a report counts, by code: see "Reports" in docs/reports.md.
+        """Every excluded dossier with a milestone of ``REPORTED`` in the period, sorted by code; see docs/reports.md.
 
         Raises:
             SinkError: the storage does not answer.

@@ -1,8 +1,9 @@
-"""Excludes a dossier from every figure except events, or includes it again, when an operator decides so.
+"""Excludes a dossier from every figure except events, or includes it again, as an operator decides.
 
-The order is that of a worker: the decision is stored, then indexed, then the dossier is resolved, then what this touched is
-recounted, then the corrections are confirmed. Each step may be repeated, so the same command again completes one that broke
-off. Workers may write meanwhile: for them a decision is one more row of the dossier. DECISIONS.md says why that is enough.
+The order is that of a worker: the decision is stored, then indexed, then the dossier is resolved, then the days of corrected
+messages are recounted, then the corrections are confirmed. Each step may be repeated, so running the same command again completes
+one that broke off. Workers may write meanwhile: for them a decision is one more row of the dossier. DECISIONS.md says why the
+result is right all the same.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ MILESTONES = ("submitted", "settled", "refused", "withdrawn", "stopped", "given_
 
 
 class ExclusionService:
-    """Returns plain values, ready for JSON.
+    """Excludes dossiers and includes them again. Returns plain values, ready for JSON.
 
     Args:
-        exclusions: where decisions are stored.
-        reader: reads the messages of the dossier, to tell what changed.
+        exclusions: stores decisions.
+        reader: reads the messages of the dossier, to tell what the decision changes.
         index: the index of dossiers.
         recount: counts a civil day of some agencies again in every tier.
     """
@@ -48,12 +49,12 @@ class ExclusionService:
         self._resolver = DossierResolver(index)
 
     def change(self, code: str, *, excluded: bool, reason: str = "", name: str) -> dict[str, Any]:
-        """Exclude a dossier, or include it again; see ``steps``.
+        """Exclude a dossier, or include it again (``excluded`` False); ``steps`` says what is returned.
 
         Raises:
-            ConfigurationError: the code, the reason or the name is wrong, its messages expired, or there is nothing to include
-                again.
-            UnavailableError: the storage failed midway. The same call again completes it.
+            ConfigurationError: the code, the reason or the name is wrong, messages of the dossier expired, or a dossier that
+                was never excluded is to be included again.
+            UnavailableError: the storage failed midway. The same call later completes the change.
         """
         steps = self.steps(code, excluded=excluded, reason=reason, name=name)
         while True:
@@ -68,10 +69,10 @@ class ExclusionService:
                 ) from error
 
     def steps(self, code: str, *, excluded: bool, reason: str = "", name: str) -> Generator[str, None, dict[str, Any]]:
-        """The steps of ``change``, pausing between any two effects, so that a test can end them anywhere.
+        """``change`` as a generator that pauses after every write, so that a test can end it there.
 
-        Returns ``code``, ``excluded``, ``decision``, ``repeated`` (whether the decision had been made before), ``messages``
-        (their number), ``milestones`` (what the exclusion removes or the inclusion restores) and ``recounted``.
+        Returns ``code``, ``excluded``, ``decision``, ``repeated`` (whether the same decision held before), ``messages`` (number
+        of the dossier's messages), ``milestones`` (which the exclusion removes or the inclusion restores), ``recounted`` (days).
         """
         decision, known = self._known(code, excluded=excluded, reason=reason, name=name)
         repeated = decision is not None
@@ -104,15 +105,13 @@ class ExclusionService:
     def _known(
         self, code: str, *, excluded: bool, reason: str, name: str
     ) -> tuple[ExclusionDecision | None, Sequence[ExclusionDecision]]:
-        """The decision that holds if it is the one that is asked for, and all decisions.
+        """The decision that holds if it is the same as the one asked for, else None; and all decisions about the dossier.
 
         Raises:
             ConfigurationError: see ``change``.
         """
         if re.fullmatch(DOSSIER_CODE, code) is None:
-            raise ConfigurationError(
-                f"{code[:80]!r} is not a dossier code, so no message can have it.", remedy="Codes look like H62-250105-0007."
-            )
+            raise ConfigurationError(f"{code[:80]!r} is not a dossier code.", remedy="Codes look like H62-250105-0007.")
         if (expired_at := self._reader.expired_at(code)) is not None:
             raise ConfigurationError(
                 f"The messages of dossier {code} expired on {civil_day(expired_at)}, so what it counts as can no longer change.",
@@ -130,7 +129,7 @@ class ExclusionService:
 
 
 def as_dict(decision: ExclusionDecision) -> dict[str, Any]:
-    """A decision as plain values."""
+    """A decision of an operator as plain values."""
     return {
         "excluded": decision.excluded,
         "reason": decision.reason or None,
@@ -140,7 +139,7 @@ def as_dict(decision: ExclusionDecision) -> dict[str, Any]:
 
 
 def _days_of(corrected: Corrected) -> Mapping[dt.date, tuple[str, ...]]:
-    """The civil days of corrected messages, ascending, and the agencies of each."""
+    """Civil day -> agencies of the corrected messages, by day."""
     found: dict[dt.date, set[str]] = {}
     for milliseconds, agency in zip(corrected.instants.tolist(), corrected.agencies.to_pylist(), strict=True):
         day = civil_day(dt.datetime.fromtimestamp(milliseconds / 1000, dt.UTC))
@@ -149,7 +148,7 @@ def _days_of(corrected: Corrected) -> Mapping[dt.date, tuple[str, ...]]:
 
 
 def milestones_of(messages: Sequence[DossierEvent], names: Sequence[str]) -> list[dict[str, Any]]:
-    """The milestones with these names that a dossier has unless it is excluded: name, day, unit and procedure of each."""
+    """The milestones, of those in ``names``, that a dossier has without any decision: name, day, unit and procedure of each."""
     dossier = judge(messages) if messages else None
     if not isinstance(dossier, Dossier):  # too many events: it counts as nothing anyway
         return []

@@ -1,4 +1,4 @@
-"""Judges many dossiers from what the index holds of them, in bounded memory."""
+"""Judges many dossiers by their messages and decisions in the index, in bounded memory."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ from sinks.contract.level_notes import is_level_note
 
 
 def judged_rows(source: DossierHistories, dossiers: pa.Table) -> dict[bytes, DossierMilestones]:
-    """The rows of dossiers by their number. Those whose messages expired are missing: their rows stay as they are.
+    """Number of a dossier -> its row for the table of dossiers.
+
+    Dossiers whose messages expired are omitted: their stored rows must stay as they are.
 
     Args:
-        source: reads their messages and decisions.
-        dossiers: ``dossier``, ``dossier_code`` (empty: not known).
+        source: reads messages and decisions of dossiers.
+        dossiers: a table with the columns ``dossier`` (number) and ``dossier_code`` (empty: not known).
     """
     rows = source.histories(dossiers)
     counted = pc.value_counts(rows.column("dossier"))
@@ -42,7 +44,7 @@ def judged_rows(source: DossierHistories, dossiers: pa.Table) -> dict[bytes, Dos
 
 
 def _codes(source: DossierHistories, dossiers: pa.Table, rows: pa.Table) -> dict[bytes, str]:
-    """The code of each dossier, "" where nobody knows it."""
+    """Number of a dossier -> its code; "": the code is not known."""
     known = dict(zip(*(dossiers.column(name).to_pylist() for name in ("dossier", "dossier_code")), strict=True))
     unknown = [dossier for dossier, code in known.items() if not code]
     if unknown and rows.num_rows:
@@ -65,7 +67,7 @@ def _judged(history: History, code: str, seen: int) -> DossierMilestones | None:
 
 
 def _judged_alone(source: DossierHistories, dossier: bytes, code: str) -> DossierMilestones | None:
-    """The row of a dossier with many messages; with too many events they are not read."""
+    """The row of a dossier with many messages. They are not read when the dossier has too many events."""
     history = source.long_history(dossier)
     read = next(_dossiers(history.rows), History(dossier))
     if read.expired or history.events <= MAX_EVENTS:
@@ -76,5 +78,5 @@ def _judged_alone(source: DossierHistories, dossier: bytes, code: str) -> Dossie
 
 
 def _dossiers(batches: Iterator[pa.RecordBatch]) -> Iterator[History]:
-    """All batches are read: the storage checks after the last one that nothing is hidden."""
+    """The histories of dossiers, after all batches are read: after the last one the storage checks that no row is hidden."""
     yield from list(dossiers_in(batches))

@@ -1,14 +1,15 @@
 """Keeps the table of dossiers: judges the dossiers that wait, in rounds, in a limited share of the time.
 
-A round judges what changed since the round before it, then some of what waited when the worker started. Changes that are not
-needed any more are dropped. Then some rows are compared with the index, the next ones in each round, and what differs is noted
-again: whatever went wrong is found, and a row that is missing is made. A few rows are judged again although nothing differs.
+A round judges the dossiers that changed since the round before, then some of those that waited when the worker started (the
+*backlog*). When the backlog is done, a round also drops notes of changes that are not needed any more. Then it compares some rows
+with the index, in each round the next ones, and notes dossiers that differ as changed: so a wrong or missing row is found and
+written again. It also judges a few rows again although nothing differs.
 
-Rows may be written by several workers at once (``sinks.contract.dossier_table``). So that they share the work without knowing of
-each other, what waits is divided into parts. Each worker takes them in a random order of its own, and looks before each part
-which of its dossiers still wait. Every worker looks at every part, so what another one did not finish is judged.
+Several workers may write rows at once (``sinks.contract.dossier_table``). So that they share the work without knowing of each
+other, waiting dossiers are divided into parts. Each worker takes the parts in its own random order, and reads before each part
+which of its dossiers still wait. Every worker goes through every part, so dossiers that another worker did not finish are judged.
 
-The steps are a generator that pauses between any two effects, so that a test can interleave keepers and end one anywhere.
+The steps are a generator that pauses after every reading and writing, so that a test can let keepers take turns and end one.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ _Part = tuple[bytes | None, bytes | None]
 
 @dataclass(slots=True)
 class _Backlog:
-    """What waited when the worker started, and the parts of it that are left."""
+    """The dossiers that waited when the worker started, and the parts of them that are left."""
 
     noted: Noted
     found: WaitingTotal
@@ -70,28 +71,29 @@ class _Backlog:
 
     @property
     def waiting(self) -> int:
-        """How many dossiers are left, about."""
+        """About how many dossiers of the backlog are left."""
         return self.found.dossiers * len(self.left) // max(1, self.parts)
 
 
 @dataclass(slots=True)
 class DossierKeeper:
-    """Runs the rounds; ``run`` is the loop of a thread.
+    """Judges waiting dossiers in rounds; ``run`` is the loop of a thread.
 
     Args:
-        table: the rows and what waits.
-        histories: reads messages and decisions.
+        table: the table of dossiers, which also tells which dossiers wait.
+        histories: reads messages and decisions of dossiers.
         retrying: repeats a call while the storage is unavailable.
-        metrics: what waits, and the rows written.
+        metrics: receives the number of waiting dossiers and of written rows.
         interval: shortest time between the starts of two rounds (seconds).
-        duty: rest at least this many times as long as the work took.
+        duty: a rest lasts at least this many times as long as the work before it.
         flooded: whether messages arrive faster than they can be stored.
         stopping: set when the worker stops.
-        piece: dossiers whose messages are read at once.
-        sample: rows that are judged again in each round.
-        backlog: pieces of the backlog that are judged in a round.
-        choose: chooses these, and the order of parts: a number below its argument.
-        rest: rests for so many seconds, or until the worker stops.
+        monotonic: a monotonic clock (seconds).
+        piece: number of dossiers whose messages are read at once.
+        sample: number of rows that are judged again in each round although nothing differs.
+        backlog: number of pieces of the backlog that are judged in a round.
+        choose: returns a random number below its argument, which chooses the sample and the order of parts.
+        rest: rests for a number of seconds, or until the worker stops.
     """
 
     table: DossierTable
@@ -114,7 +116,7 @@ class DossierKeeper:
     _worked: float = 0.0
 
     def run(self) -> None:
-        """The loop. Returns when the worker stops."""
+        """Run rounds until the worker stops."""
         rest = self.rest or self.stopping.wait
         while not self.stopping.is_set():
             began = self.monotonic()
@@ -126,12 +128,12 @@ class DossierKeeper:
             rest(max(0.0, self.interval - (self.monotonic() - began)))
 
     def _rest_due(self) -> float:
-        """The rest for the work since the last one (seconds)."""
+        """How many seconds to rest because of the work since the last rest."""
         worked, self._worked = self._worked, 0.0
         return worked * self.duty * (_FLOOD if self.flooded() else 1.0)
 
     def _call(self, action: Callable[[], T]) -> T:
-        """Run ``action`` with retries. Only the time of the attempt that succeeds is work: an outage needs no rest."""
+        """Run ``action`` with retries. Only the successful attempt counts as work, so that an outage leads to no rest."""
 
         def timed() -> T:
             began = self.monotonic()
@@ -142,7 +144,7 @@ class DossierKeeper:
         return self.retrying(timed)
 
     def steps(self) -> Generator[str, None, None]:
-        """One round."""
+        """One round, as a generator that names each step after it is done."""
         began = self._call(self.table.now)
         if self._fresh_from is None:
             self._fresh_from = began - _LATE
@@ -166,13 +168,13 @@ class DossierKeeper:
         yield from self._compare()
 
     def _judge_all(self, noted: Noted, found: WaitingTotal) -> Generator[str, None, None]:
-        """Judge everything that waits because of changes of a time."""
+        """Judge all dossiers that wait because of the changes in ``noted``."""
         left = parts_of(found)
         while left:
             yield from self._judge_part(noted, left)
 
     def _judge_backlog(self, backlog: _Backlog) -> Generator[str, None, None]:
-        """Judge some of the backlog. Parts that others judged are passed over."""
+        """Judge some parts of the backlog. Parts that other workers judged have no waiting dossiers and cost no work."""
         judged = 0
         while backlog.left and judged < self.backlog * self.piece:
             judged += yield from self._judge_part(backlog.noted, backlog.left)
@@ -180,7 +182,7 @@ class DossierKeeper:
             self._backlog = None
 
     def _judge_part(self, noted: Noted, left: list[_Part]) -> Generator[str, None, int]:
-        """Judge what still waits of a part, and remove it from those that are left; returns the number of dossiers."""
+        """Judge the dossiers of a random part that still wait, and remove the part from ``left``; return their number."""
         chosen = self.choose(len(left))
         after, until = left[chosen]
         judged = 0
@@ -196,7 +198,7 @@ class DossierKeeper:
         return judged
 
     def _judge(self, dossiers: pa.Table) -> Generator[str, None, int]:
-        """Judge dossiers, piece by piece; returns their number."""
+        """Judge dossiers piece by piece and write their rows; return the number of dossiers."""
         count: int = dossiers.num_rows
         for start in range(0, count, self.piece):
             piece = dossiers.slice(start, self.piece)
@@ -219,7 +221,7 @@ class DossierKeeper:
         return count
 
     def _drop_old_changes(self, now: dt.datetime) -> Generator[str, None, None]:
-        """Drop the changes of periods in which nothing waits; what does is judged and dropped in a later round."""
+        """Drop the changes of past periods in which no dossier waits. In other periods judge those that wait."""
         for period in self._call(lambda: self.table.periods_of_changes(now - _KEPT)):
             waiting = self._call(lambda period=period: self.table.waiting_total(period))  # type: ignore[misc]
             if waiting.dossiers:
@@ -229,12 +231,13 @@ class DossierKeeper:
                 yield "dropped"
 
     def _compare(self) -> Generator[str, None, None]:
-        """Compare the next rows with the index, judge a few of them again, and note the dossiers that differ."""
+        """Compare the next rows with the index, judge a few of them again, and note the dossiers that differ as changed."""
         page = self._call(lambda: self.table.compare_with_index(after=self._checked))
         self._checked = page.last
         wrong = self._call(lambda: self._wrong_among(page.agreeing))
         if wrong.num_rows:
-            log.error("rows_of_dossiers_are_wrong", dossiers=wrong.num_rows, remedy="They are judged again. Report it.")
+            remedy = "These dossiers are judged again. Please report it."
+            log.error("rows_of_dossiers_are_wrong", dossiers=wrong.num_rows, remedy=remedy)
             self._call(lambda: self.table.forget(wrong))  # the new rows have the same version
             self._call(lambda: self.table.note(wrong))
         if page.differing.num_rows:
@@ -243,7 +246,7 @@ class DossierKeeper:
         yield "compared"
 
     def _wrong_among(self, dossiers: pa.Table) -> pa.Table:
-        """Those of a few neighbours whose row is not what their messages give, although it knows as many."""
+        """Judge a sample of dossiers again; return those with another result than their row, which saw as many messages."""
         chosen = dossiers.slice(self.choose(max(1, dossiers.num_rows - self.sample + 1)), self.sample)
         if not chosen.num_rows:
             return chosen
@@ -260,7 +263,7 @@ class DossierKeeper:
         return pa.table({"dossier": pa.array(wrong, pa.binary(16))})
 
     def _publish(self, waiting: int, oldest: dt.datetime | None, now: dt.datetime) -> None:
-        """Publish what waits, the backlog included."""
+        """Set the metrics of waiting dossiers, with the backlog; ``oldest``: when the oldest change was noted."""
         if self._backlog is not None:
             waiting += self._backlog.waiting
             before = self._backlog.found.oldest
@@ -270,7 +273,7 @@ class DossierKeeper:
 
 
 def parts_of(waiting: WaitingTotal) -> list[_Part]:
-    """All numbers, divided at some of the marks into parts with about as many dossiers each; none when nothing waits."""
+    """Divide the numbers of dossiers into parts with about equally many waiting ones; empty when no dossier waits."""
     if not waiting.dossiers:
         return []
     each = min(_MAX_MARKS, max(_MIN_MARKS, -(-len(waiting.marks) // _PARTS)))

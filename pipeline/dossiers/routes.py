@@ -1,4 +1,4 @@
-"""Single dossiers over HTTP. A dossier code may identify a person, so only trusted requests are answered."""
+"""Single dossiers over HTTP. A dossier code may identify a person, so all endpoints answer only trusted requests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NO_DOSSIER = "no_dossier"
 
 
 def dossier_routes(service: DossierService, exclusions: ExclusionService, threads: Threads) -> list[web.RouteDef]:
-    """The endpoints over the services."""
+    """The endpoints that explain a dossier, and exclude it or include it again."""
 
     async def explain(request: web.Request) -> web.Response:
         code = request.match_info["code"]

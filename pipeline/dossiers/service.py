@@ -1,4 +1,4 @@
-"""Explains one dossier: its messages in order, what each of them counts as and why, its milestones and its findings."""
+"""Explains one dossier: its messages in order, what each message counts as and why, its milestones and its findings."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from sinks.contract.dossiers import DossierReader
 from sinks.contract.exclusions import ExclusionStore
 
 #: Why no message of an excluded dossier counts.
-_EXCLUDED = "Excluded."
+_EXCLUDED = "The dossier is excluded."
 #: The same of a message that came after the others had expired.
-_TOO_LATE = "It came after the messages of its dossier had expired."
+_TOO_LATE = "The message came after the messages of its dossier had expired."
 
 
 class DossierService:
-    """Returns plain values, ready for JSON.
+    """Explains dossiers. Returns plain values, ready for JSON.
 
     Args:
-        reader: reads messages.
-        exclusions: knows what operators decided.
-        registry: of the agencies.
-        catalogue: what agencies offer on some day of a period.
+        reader: reads the messages of dossiers.
+        exclusions: reads the decisions of operators.
+        registry: the registry of agencies.
+        catalogue: reads the catalogue entries that are in force on a day of a period.
     """
 
     def __init__(
@@ -42,13 +42,14 @@ class DossierService:
         self._reader, self._exclusions, self._registry, self._catalogue = reader, exclusions, registry, catalogue
 
     def explain(self, code: str) -> dict[str, Any] | None:
-        """What is known of a dossier, or None when no message has this code and nobody decided about it."""
+        """What is known of a dossier; None when no message has this code and no operator decided about it."""
         messages, decisions = self._reader.messages(code), self._exclusions.decisions(code)
         decided = sorted(decisions, key=lambda decision: (decision.decided_at, decision.id.hex))
         known: dict[str, Any] = {"code": code, "decisions": [as_dict(decision) for decision in decided]}
         if (expired_at := self._reader.expired_at(code)) is not None:
-            remark = f"Its messages expired on {civil_day(expired_at)}: it counts as before, and its history is gone." + (
-                " The messages below came too late for it: a new event counts in events alone." if messages else ""
+            expired_on = civil_day(expired_at)
+            remark = f"The messages of the dossier expired on {expired_on}: it counts as before, and its history is gone." + (
+                " The messages below came after that, and are part of no figure but events." if messages else ""
             )
             late = [_fields(message) | {"counts_as": [], "why": _TOO_LATE} for message in sorted(messages, key=order)]
             return known | {"messages": late, "findings": [], "remark": remark}
@@ -56,7 +57,9 @@ class DossierService:
             if not decided:
                 return None
             remark = "No message with this code is stored. " + (
-                "When one comes, it will not count." if decided[-1].excluded else "The dossier counts when one comes."
+                "The dossier is excluded: a message that comes will be part of no figure but events."
+                if decided[-1].excluded
+                else "The dossier will count when a message comes."
             )
             return known | {"messages": [], "findings": [], "remark": remark}
         days = [civil_day(message.occurred_at) for message in messages]
@@ -119,7 +122,7 @@ def _fields(message: DossierEvent) -> dict[str, Any]:
 
 
 def _why(message: DossierEvent, dossier: Dossier, counts: list[str]) -> str:
-    """Why a message counts as it does, in one sentence; empty when it counts as its status says."""
+    """One sentence about why a message counts as it does; empty when it counts as its status says."""
     if message not in dossier.events:
         winner = next(event for event in dossier.events if (event.event_id, event.status) == (message.event_id, message.status))
         if winner.occurred_at != message.occurred_at:

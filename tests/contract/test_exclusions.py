@@ -223,7 +223,7 @@ def test_a_dossier_may_be_excluded_before_its_first_message(storage):
     code = dossier[0].dossier_code
     changed = storage.exclude(code)
     assert (changed["messages"], changed["milestones"], changed["recounted"]) == (0, [], [])
-    assert storage.explanations.explain(code)["remark"].endswith("When one comes, it will not count.")
+    assert storage.explanations.explain(code)["remark"].endswith("a message that comes will be part of no figure but events.")
     storage.take(dossier)
     assert storage.is_right(dossier)
     assert {name for (_, counts) in storage.tallies()["agency_day"].items() for name in counts} == {"events"}
@@ -353,7 +353,7 @@ def test_an_excluded_dossier_is_explained_and_found(storage):
     assert [(decision["excluded"], decision["reason"], decision["name"]) for decision in found["decisions"]] == [
         (True, REASON, BY)
     ]
-    assert [(message["counts_as"], message["why"]) for message in found["messages"]] == [([], "Excluded.")] * 2
+    assert [(message["counts_as"], message["why"]) for message in found["messages"]] == [([], "The dossier is excluded.")] * 2
     assert found["findings"] == [{"kind": "excluded"}]
     assert "milestones" not in found
     assert storage.kinds() == {("first_seen_late", morning), ("excluded", Place(None, None))}
