@@ -1,1 +1,1 @@
-"""Findings: counts of unusual dossiers, computed when they are asked for, over HTTP, by a command and as metrics."""
+"""Findings: counts of unusual dossiers, computed on request (HTTP and a command) and regularly for metrics."""

@@ -1,4 +1,4 @@
-"""How many dossiers of each agency were accepted late lately, for the metrics; see ``domain.acceptance``."""
+"""Counts for the metrics how many recently registered dossiers of each agency were accepted late (``domain.acceptance``)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LONGEST_PAUSE: Final = 40
 
 @dataclass(frozen=True, slots=True)
 class AcceptedLate:
-    """Counts the registrations of the last seven days whose last day of an answer in time is over."""
+    """Counts the dossiers registered on the newest ``DAYS`` days for which the last day for an answer in time is over."""
 
     reader: DossierFigureReader
     registry: AgencyRegistry
@@ -33,7 +33,7 @@ class AcceptedLate:
     first_day: dt.date = FIRST_DAY
 
     def __call__(self, today: dt.date) -> Mapping[str, tuple[int, int]]:
-        """Agency -> (accepted late, registered online); nothing where no day can be judged.
+        """Agency -> (accepted late, registered online), numbers of dossiers; empty when no day can be judged yet.
 
         Raises:
             SinkError: the storage does not answer.

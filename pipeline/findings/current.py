@@ -1,4 +1,4 @@
-"""The findings of the current civil day for the metrics: a background thread that searches them again at a bounded cost."""
+"""Searches the findings of the current civil day for the metrics, again and again in a background thread at a bounded cost."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ log = get_logger("findings")
 
 
 class CurrentFindings(BackgroundRounds):
-    """Searches the findings of the clock's day, and rests.
+    """Searches the findings of the clock's day in rounds, with pauses.
 
-    Reads only. Every error is counted, logged and followed by the next search: it never stops the process it runs in.
+    It only reads. Every error is counted and logged, and the next search follows: an error never stops the process.
 
     Args:
-        steps: searches.
+        steps: the steps of a search.
         interval: shortest pause between two searches (seconds).
-        duty: a pause lasts at least this many times the duration of the search, so that it takes a bounded part of the time.
-        clock: the clock of the gauges: its day is searched.
-        wall_clock: the time of the last success.
-        monotonic: seconds, for durations.
-        accepted_late: counts what was accepted late, for a civil day of the clock; see ``FindingState``.
+        duty: a pause lasts at least this many times as long as the search before it.
+        clock: the clock of the gauges; its civil day is searched.
+        wall_clock: the clock that gives the time of the last success.
+        monotonic: a monotonic clock for durations (seconds).
+        accepted_late: for the clock's civil day, agency -> dossiers accepted late and registered online.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class CurrentFindings(BackgroundRounds):
         self.state = FindingState()  # replaced as a whole, so that readers need no lock
 
     def round(self) -> float:
-        """Search once; returns the pause until the next search (seconds)."""
+        """Search once; return the pause until the next search (seconds)."""
         began = self._monotonic()
         try:
             self._search()
@@ -79,7 +79,7 @@ class CurrentFindings(BackgroundRounds):
         self._warn(total)
 
     def _warn(self, total: Found) -> None:
-        """Name the codes with too many events, once each time that there are others."""
+        """Log the dossier codes with too many events, unless all of them were logged after the search before."""
         codes = frozenset(example.code for example in total.examples.get(FindingKind.TOO_MANY_EVENTS, ()))
         if codes - self._warned:
             log.warning(

@@ -1,4 +1,4 @@
-"""What was found: numbers of dossiers by unit, day and kind, with examples; and the same as JSON."""
+"""The result of a search for findings: numbers of dossiers by unit, day and kind, with examples, also as JSON."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ LISTED: Final = 500
 
 
 def examples_of(kind: FindingKind) -> int:
-    """How many dossiers of a kind are named at most."""
+    """How many dossiers with a finding of a kind are named at most."""
     return LISTED if kind in WITHOUT_EVENT else EXAMPLES
 
 
 class Place(NamedTuple):
-    """Where dossiers are counted. A finding about a code, not about an event, has no unit and no day."""
+    """The unit and day for which dossiers with a finding are counted; None for findings about a code, not an event."""
 
     agency: str | None
     day: dt.date | None
@@ -30,7 +30,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A dossier with a finding, and where the finding is counted. ``code`` is empty when its messages were deleted meanwhile."""
+    """A dossier with a finding, and the place where it is counted. ``code`` is empty when its messages are deleted by now."""
 
     code: str
     place: Place
@@ -41,15 +41,15 @@ class Found:
     """Findings of some dossiers.
 
     Attributes:
-        dossiers: (unit and day, kind) -> number of dossiers above 0.
-        examples: kind -> a few dossiers.
+        dossiers: (unit and day, kind) -> number of dossiers, above 0.
+        examples: kind -> some dossiers.
     """
 
     dossiers: Mapping[tuple[Place, FindingKind], int] = field(default_factory=dict)
     examples: Mapping[FindingKind, tuple[Example, ...]] = field(default_factory=dict)
 
     def __add__(self, other: Found) -> Found:
-        """Both together: dossiers are different ones. Examples up to their limit."""
+        """The sum of two results about different dossiers; of each kind at most ``examples_of`` examples."""
         dossiers = Counter(self.dossiers)
         dossiers.update(other.dossiers)
         return Found(
@@ -62,7 +62,7 @@ class Found:
         )
 
     def without_days(self) -> Found:
-        """The same, summed over the days."""
+        """The result with the numbers summed over the days."""
         dossiers: Counter[tuple[Place, FindingKind]] = Counter()
         for (place, kind), number in self.dossiers.items():
             dossiers[Place(place.agency, None), kind] += number
@@ -93,7 +93,7 @@ class Found:
         )
 
     def by_kind(self) -> Iterator[tuple[FindingKind, int]]:
-        """Each kind, and its dossiers over all units."""
+        """Each kind, and the number of its dossiers in all units and days."""
         totals: Counter[FindingKind] = Counter()
         for (_, kind), number in self.dossiers.items():
             totals[kind] += number

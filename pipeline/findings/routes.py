@@ -1,4 +1,4 @@
-"""Findings over HTTP. Examples name dossiers, and a search costs time: only trusted requests are answered."""
+"""Findings over HTTP. Examples name dossiers, and a search costs time: both endpoints answer only trusted requests."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from sinks.contract.findings import FindingScope
 
 
 def finding_routes(steps: FindingSteps, threads: Threads) -> list[web.RouteDef]:
-    """The endpoints over ``steps``.
+    """The endpoints that search findings with ``steps``.
 
-    The findings of a period, and for a caller that shows progress the same in parts: the number of shards, and one shard.
+    One endpoint returns the findings of a period, or of one shard of its dossiers; the other returns the number of shards, for
+    a caller that shows progress.
     """
 
     @takes("from", "to", "agency")

@@ -1,4 +1,4 @@
-"""Counts findings, one hash shard of dossiers at a time. Nothing is stored: the rules are applied when somebody asks."""
+"""Counts findings, one hash shard of dossiers at a time. No finding is stored: each search applies the rules again."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ SHARD_MESSAGES: Final = 2_000_000
 
 
 class FindingSteps(Protocol):
-    """The steps of a search for findings, here or in a running process."""
+    """The steps of a search for findings, done in this process or in a running one."""
 
     def shards(self, scope: FindingScope) -> int:
-        """In how many shards to search."""
+        """The number of hash shards in which to search ``scope``."""
         ...
 
     def found(self, scope: FindingScope, shard: HashShard) -> Found:
-        """The findings of a shard, with their days."""
+        """The findings of one hash shard of dossiers, by day."""
         ...
 
 
@@ -39,9 +39,9 @@ def found_in_all(
     """The findings of all shards.
 
     Args:
-        steps: searches.
-        scope: what is asked for.
-        advance: is told after each shard, and before the first, how many shards are done and how many there are.
+        steps: the steps of the search.
+        scope: the period and the agencies.
+        advance: called before the first shard and after each, with the number of shards that are done and of all.
     """
     count = steps.shards(scope)
     total = Found()
@@ -56,10 +56,10 @@ class FindingService:
     """Implements ``FindingSteps`` on the storage.
 
     Args:
-        reader: reads dossiers.
-        registry: of the agencies.
-        catalogue: what agencies offer on some day of a period.
-        shard_messages: messages in one shard, about.
+        reader: reads the dossiers with an event in a scope.
+        registry: the registry of agencies.
+        catalogue: reads the catalogue entries that are in force on a day of a period.
+        shard_messages: about how many messages of the scope one shard has.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class FindingService:
         self._reader, self._registry, self._catalogue, self._shard_messages = reader, registry, catalogue, shard_messages
 
     def shards(self, scope: FindingScope) -> int:
-        """In how many shards to search.
+        """The number of hash shards in which to search ``scope``.
 
         Raises:
             ConfigurationError: an agency is unknown, or messages of these days have expired.
@@ -82,9 +82,9 @@ class FindingService:
         return max(1, -(-self._reader.messages_within(scope) // self._shard_messages))
 
     def found(self, scope: FindingScope, shard: HashShard) -> Found:
-        """The findings of a shard.
+        """The findings of one hash shard of dossiers.
 
-        A finding about a code, not about an event, is listed for every scope in which the code has a message.
+        A finding about a code, not about an event, is counted in every scope in which the code has a message.
 
         Raises:
             ConfigurationError: an agency is unknown.

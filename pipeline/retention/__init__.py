@@ -1,1 +1,1 @@
-"""Retention: lets messages of finished dossiers and dead letters expire, with every figure kept."""
+"""Retention: lets messages of finished dossiers and old dead letters expire. Every figure stays the same."""

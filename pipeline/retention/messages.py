@@ -1,15 +1,18 @@
-"""Lets the messages of finished dossiers expire: a share at a time, each step in an order that may break off anywhere.
+"""Lets the messages of finished dossiers expire, a share at a time. The steps may break off anywhere.
 
-A dossier expires as a whole, when the audit finds nothing wrong about it: its messages, index rows and corrections agree with the
-rules. Then what each of its messages counts as is recorded, and with one row all records of a run count in the place of their
-messages (``sinks.contract.expiry``). No tally changes, and none must be recounted.
+A dossier expires as a whole, and only when the audit finds nothing wrong about it: its messages, index rows and corrections agree
+with the rules. A run first records what each of its messages counts as. Then one row switches all records of the run on: from
+then on they count instead of their messages (``sinks.contract.expiry``). No tally changes, and none must be recounted. Last, a
+*tombstone* in the index says that the messages of the dossier expired.
 
-Workers may write meanwhile. A message that this run did not see counts as one that comes later, in ``events`` at most:
+Workers may write meanwhile. A message of such a dossier that the run did not see must count like one that comes later: at most in
+``events``. There are two cases:
 
-1. It is indexed after the tombstone: the writer that resolves it sees the tombstone.
-2. It is indexed before: it may have been resolved with the dossier. The look at ``late``, which comes after the tombstone, finds
-   it, resolves the dossier again and recounts its days. A writer that claims it at the same time looks again and sees the
-   tombstone. A record adds more to the version of its tallies than any look at its dossier did, so these recounts win.
+1. The message is indexed after the tombstone: the worker that resolves it sees the tombstone.
+2. The message is indexed before the tombstone, and may have been resolved with the dossier. ``late``, which is read after the
+   tombstone was written, has it: the run resolves the dossier again and recounts its days. A worker that claims the message at
+   the same time reads the dossier again and sees the tombstone. A record raises the version of its tallies by more than any
+   earlier resolution did, so these recounts replace others.
 """
 
 from __future__ import annotations
@@ -42,10 +45,10 @@ _COPIED: Final = ("dossier", "occurred_at", "event_id", "agency", "procedure_cod
 
 @dataclass(frozen=True, slots=True)
 class Expired:
-    """Counts of what a run did.
+    """Numbers of dossiers and messages that a run let expire.
 
-    ``skipped``: finished dossiers that are kept, because the audit finds a fault in them, a worker has not acknowledged a message
-    of theirs, or they changed lately.
+    ``skipped``: number of finished dossiers that did not expire, because the audit finds a fault in them, a worker has not
+    acknowledged a message of them, or they changed lately.
     """
 
     dossiers: int = 0
@@ -53,20 +56,20 @@ class Expired:
     skipped: int = 0
 
     def __add__(self, other: Expired) -> Expired:
-        """Both together."""
+        """The sum of two runs."""
         return Expired(self.dossiers + other.dossiers, self.messages + other.messages, self.skipped + other.skipped)
 
 
 class MessageRetention:
-    """Works on one server or one shard.
+    """Lets messages expire on one server, or on one shard of a cluster.
 
     Args:
-        expiry: records, switches and removes.
-        dossiers: reads everything about dossiers, as the audit does.
+        expiry: the storage's records, runs and removals.
+        dossiers: reads all rows of dossiers, as for the audit.
         index: the index of dossiers.
         recount: counts a civil day of some agencies again in every tier.
-        settle: where Kafka does not say what workers have in hand: how old a message must be.
-        in_hand: what workers have in hand.
+        settle: settling time: how old a message must be when Kafka does not say what workers have in hand.
+        in_hand: asks Kafka what workers have in hand.
     """
 
     def __init__(
@@ -84,13 +87,13 @@ class MessageRetention:
         self._resolver = DossierResolver(index)
 
     def recover(self, *, take_over: bool = False) -> Generator[str, None, None]:
-        """Complete what earlier runs began, and give up what they did not switch on.
+        """Complete earlier runs that were switched on, and give up those that were not.
 
         Args:
-            take_over: also of a run that began a moment ago.
+            take_over: whether to give up also a run that began within the last ``_LEASE`` seconds.
 
         Raises:
-            BusyError: such a run may still be at work.
+            BusyError: a run began so recently that it may still be at work, and ``take_over`` is not given.
         """
         runs = self.expiry.runs()
         for run, seconds in runs.begun:
@@ -105,7 +108,7 @@ class MessageRetention:
             yield from self._complete(run)
 
     def expire(self, share: HashShard, finished: Finished) -> Generator[str, None, Expired]:
-        """Let a share of the finished dossiers expire, pausing between any two effects; their rows stay until ``remove``."""
+        """Let a share of the finished dossiers expire. Their rows stay until ``remove``. Pauses after every write, for tests."""
         selection = DossierSelection(share, finished=finished)
         candidates = self.expiry.candidates(selection)
         if not candidates.num_rows:
@@ -131,7 +134,7 @@ class MessageRetention:
         return done
 
     def remove(self) -> Generator[str, None, None]:
-        """Delete the messages of all runs in force, and finish these runs."""
+        """Delete the messages of all runs that are switched on, and finish these runs."""
         runs = self.expiry.runs().unfinished
         self.expiry.remove(runs)
         yield "removed"
@@ -140,7 +143,7 @@ class MessageRetention:
             yield "finished"
 
     def _complete(self, run: int) -> Generator[str, None, None]:
-        """Make a run that is in force known to workers, and count again what came in between."""
+        """Write the tombstones of a run that is switched on, and count again the dossiers that got a message meanwhile."""
         self.expiry.entomb(run)
         yield "entombed"
         late = self.expiry.late(run)
@@ -164,7 +167,7 @@ def parts_of(
     settle: dt.timedelta,
     in_hand: Callable[[], InHand],
 ) -> list[MessageRetention]:
-    """The retention of a server, or of each shard of a cluster."""
+    """The ``MessageRetention`` of a server, or those of each shard of a cluster."""
     return [
         MessageRetention(
             part.expiry(),
@@ -179,12 +182,12 @@ def parts_of(
 
 
 def records_of(block: CheckedBlock, seen: dict[bytes, int], older_than: dt.datetime) -> tuple[pa.Table, pa.Table]:
-    """What is recorded of the dossiers of a block that may expire: their messages (``RECORD_SCHEMA``), and they themselves.
+    """The records of the dossiers of a block that may expire: a row for each message (``RECORD_SCHEMA``), a row for each dossier.
 
     Args:
-        block: dossiers, judged from what is stored.
-        seen: by the number of a finished dossier, how many rows of the index it was judged by.
-        older_than: all messages must be older.
+        block: dossiers as the audit checked them.
+        seen: number of a finished dossier -> number of index rows by which its row in the table of dossiers was judged.
+        older_than: a dossier expires only when all its messages are older than this.
     """
     rows, dossier = block.rows, block.dossier
     facts = rows.column("facts").to_numpy()

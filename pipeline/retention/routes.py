@@ -1,4 +1,4 @@
-"""Retention over HTTP, for trusted requests: the process that owns the storage works, the command shows progress."""
+"""Retention over HTTP, for trusted requests: the process with the storage does the steps, the command shows progress."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipeline.serving.requests import Threads, answered, json_body
 
 
 def retention_routes(steps: RetentionSteps, threads: Threads) -> list[web.RouteDef]:
-    """The endpoints over the steps."""
+    """The endpoints that run the steps of ``portalpulse retention``."""
 
     async def show(_request: web.Request) -> web.Response:
         return web.json_response(await threads.long(steps.show))

@@ -1,4 +1,4 @@
-"""The steps of ``portalpulse retention``: what would expire, and one share of it at a time. Plain values, ready for JSON."""
+"""The steps of ``portalpulse retention``: show and plan what expires, let one share expire. Plain values, ready for JSON."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ SHARE_EVENTS: Final = 1_000_000
 
 
 class RetentionSteps(Protocol):
-    """What the command does, here or in the process that owns the storage."""
+    """The steps of the command ``retention``, done in this process or in the one with the storage."""
 
     def show(self) -> dict[str, Any]:
-        """What is kept, since when, and what would expire."""
+        """How much is stored, from when on, and how much would expire now."""
         ...
 
     def plan(self, *, take_over: bool) -> dict[str, Any]:
-        """Complete earlier runs; returns the shares that are to expire."""
+        """Complete earlier runs; return the shares of dossiers that are to expire."""
         ...
 
     def share(self, share: dict[str, Any]) -> dict[str, Any]:
-        """Let a share expire."""
+        """Let one share of the plan expire; return the numbers of dossiers and messages."""
         ...
 
     def remove(self) -> dict[str, Any]:
-        """Delete what expired, and old dead letters."""
+        """Delete the messages that expired, and old dead letters; return the number of these dead letters."""
         ...
 
 
@@ -46,11 +46,11 @@ class RetentionService:
     """Implements ``RetentionSteps``.
 
     Args:
-        parts: the retention of the server, or of each shard.
-        dead_letters: where dead letters are kept.
-        settings: what is kept for how long.
-        clock: today; the scenario's in a scenario.
-        now: the storage's clock, which dates dead letters and judgements.
+        parts: the ``MessageRetention`` of the server, or of each shard.
+        dead_letters: the stored dead letters.
+        settings: how long messages and dead letters are kept.
+        clock: gives today; in a scenario its fixed day.
+        now: the storage's clock, which gives dead letters and rows of dossiers their times.
         share_events: see ``SHARE_EVENTS``.
     """
 
@@ -110,14 +110,14 @@ class RetentionService:
         """See ``RetentionSteps``.
 
         Raises:
-            ConfigurationError: the plan has another form of it.
+            ConfigurationError: ``share`` is not one that a plan lists, or the settings changed since the plan.
         """
         try:
             part = self._parts[int(share["part"])]
             older_than = dt.datetime.fromisoformat(share["older_than"])
             shard = HashShard(int(share["index"]), int(share["count"]))
         except (KeyError, IndexError, TypeError, ValueError) as error:
-            raise ConfigurationError("This share is in no plan.", remedy="Send one as the plan lists it.") from error
+            raise ConfigurationError("This share is not one of a plan.", remedy="Send a share as the plan lists it.") from error
         finished = self._finished()
         if finished is None or older_than.tzinfo is None or older_than > finished.older_than:
             raise ConfigurationError(
@@ -127,7 +127,7 @@ class RetentionService:
         return {"dossiers": done.dossiers, "messages": done.messages, "skipped": done.skipped}
 
     def remove(self) -> dict[str, Any]:
-        """See ``RetentionSteps``. A dead letter leaves a mark, so that it stays counted and does not come back."""
+        """See ``RetentionSteps``. A deleted dead letter leaves a mark: it stays counted, and is not stored again."""
         for part in self._parts:
             _to_end(part.remove())
         before = self._dead_letters_before()
@@ -135,7 +135,7 @@ class RetentionService:
         return {"dead_letters": dropped}
 
     def _finished(self) -> Finished | None:
-        """The dossiers that may expire; None: none, everything is kept."""
+        """Which dossiers may expire; None: the settings keep all messages."""
         days = self._settings.messages_days
         if not days:
             return None
@@ -160,7 +160,7 @@ def _to_end(steps: Generator[str, None, Result]) -> Result:
 
 
 def _added(parts: Sequence[Sequence[TableSize]]) -> list[TableSize]:
-    """The sizes of all parts together."""
+    """For each table the sum of its sizes in all parts."""
     return [
         TableSize(
             same[0].table,
@@ -173,7 +173,7 @@ def _added(parts: Sequence[Sequence[TableSize]]) -> list[TableSize]:
 
 
 def _bytes_of(events: int, sizes: Sequence[TableSize]) -> int:
-    """What so many messages occupy, about."""
+    """About how many bytes ``events`` messages occupy in the tables ``sizes``."""
     of = {size.table: size for size in sizes}
     rows = of[DOSSIER_MESSAGES].rows
     size = sum(of[table].bytes for table in (DOSSIER_MESSAGES, DOSSIER_INDEX, DOSSIER_CORRECTIONS))

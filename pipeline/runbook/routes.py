@@ -1,4 +1,4 @@
-"""Serves the runbook at ``/runbook/vi`` and ``/runbook/en``, with one anchor an alert: links work without any other site."""
+"""Serves the runbook at ``/runbook/vi`` and ``/runbook/en``, with an anchor for each alert, to which messages link."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _STYLE: Final = (
 
 
 def text_of(language: str) -> str:
-    """The runbook in Markdown."""
+    """The text of the runbook in a language, as Markdown."""
     return resources.files("pipeline.runbook").joinpath(f"{language}.md").read_text(encoding="utf-8")
 
 
 @functools.cache
 def page_of(language: str) -> str:
-    """The runbook as one page; each alert's heading has its name as anchor."""
+    """The runbook in a language as one HTML page. The anchor of an alert's heading is the alert's name."""
     body = MarkdownIt("commonmark", {"html": False}).render(text_of(language))
     names = _HEADING.findall(body)
     body = _HEADING.sub(r'<h2 id="\1">\1</h2>', body)
@@ -45,7 +45,7 @@ def page_of(language: str) -> str:
 
 
 def runbook_routes(_: Threads) -> list[web.RouteDef]:
-    """The endpoints; they read nothing but the package."""
+    """The endpoints of the runbook. They read only files of the package."""
     return [web.get("/runbook", _redirect), web.get("/runbook/{language}", _show)]
 
 
