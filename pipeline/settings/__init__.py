@@ -1,6 +1,7 @@
 """Settings: typed, checked once at start. No other package reads the environment.
 
-A module holds the groups of one subject; ``loading`` reads them. docs/settings.md lists every setting; a test compares the two.
+Each module has the groups of settings of one subject; ``loading`` reads them all. docs/settings.md lists every setting; a test
+compares it with this package.
 """
 
 from pipeline.settings.clickhouse import ClickHouseSettings, embedded_url

@@ -14,7 +14,7 @@ EMBEDDED: Final = f"{FOLDER}{{data_dir}}/clickhouse"
 
 
 def embedded_url(data_dir: Path) -> str:
-    """The address of the embedded ClickHouse of a data folder."""
+    """The address of the embedded ClickHouse that stores its data in a folder of ``data_dir``."""
     folder = str(data_dir / "clickhouse")
     return f"chdb://{folder}" if folder.startswith("//") else f"chdb:{folder}"  # "chdb://" is read as "chdb:"
 
@@ -24,7 +24,7 @@ _ADDRESSES: Final = TypeAdapter(list[list[str]])
 
 
 class ClickHouseSettings(Group):
-    """Where the events and tallies are kept."""
+    """The ClickHouse that stores events and tallies."""
 
     url: SecretStr = Field(
         SecretStr(EMBEDDED),
@@ -33,7 +33,7 @@ class ClickHouseSettings(Group):
     )
     shards: SecretStr = Field(
         SecretStr(""),
-        description="A cluster instead of URL: for each shard the addresses of its replicas, as JSON, for example "
+        description="For a cluster, instead of URL: for each shard the addresses of its replicas, as JSON, for example "
         '[["http://a:8123","http://b:8123"],["http://c:8123","http://d:8123"]].',
     )
     cluster: str = Field(
@@ -60,7 +60,7 @@ class ClickHouseSettings(Group):
 
     @property
     def addresses(self) -> list[list[str]]:
-        """The addresses of the replicas of each shard; none for a single ClickHouse."""
+        """For each shard the addresses of its replicas; empty for a single ClickHouse."""
         text = self.shards.get_secret_value()
         return _ADDRESSES.validate_json(text) if text else []
 
@@ -73,7 +73,7 @@ class ClickHouseSettings(Group):
 
     @model_validator(mode="after")
     def _nothing_is_left_unchecked(self) -> ClickHouseSettings:
-        """Authorities of an address without TLS are a mistake that would go unnoticed."""
+        """Refuse ``ca_file`` for an address without TLS: it would not be used, and nobody would notice."""
         if self.ca_file and not self.url.get_secret_value().startswith("https://"):
             raise ValueError("ca_file is only used with an address that starts with https://")
         return self

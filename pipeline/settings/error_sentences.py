@@ -1,6 +1,6 @@
-"""What is wrong with a setting, in words that say what to write instead.
+"""Makes sentences about wrong settings, which say what to write instead.
 
-Pure: errors and names in, sentences out. Values of secrets are never repeated, and neither are those of unknown fields.
+Pure functions of errors and names. A sentence never repeats the value of a secret or of an unknown field.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _PERCENT: Final = 100
 
 
 def variables_of(model: type[BaseModel], prefix: str) -> Iterator[str]:
-    """The name of every variable that ``model`` reads."""
+    """The name of every environment variable that ``model`` reads."""
     for name, field in model.model_fields.items():
         section = _section(field)
         if section is None:
@@ -54,7 +54,7 @@ def unknown_variable(environment: Mapping[str, str], model: type[BaseModel], pre
 
 
 def variable_set_twice(environment: Mapping[str, str], prefix: str) -> str | None:
-    """A sentence about two variables of one setting (case makes no difference) with different values, or None."""
+    """A sentence about two variables with different values whose names differ only in case, so set one setting; or None."""
     seen: dict[str, str] = {}
     for name in sorted(environment):
         first = seen.setdefault(name.upper(), name)
@@ -64,7 +64,7 @@ def variable_set_twice(environment: Mapping[str, str], prefix: str) -> str | Non
 
 
 def json_fault(environment: Mapping[str, str], model: type[BaseModel], prefix: str) -> str | None:
-    """A sentence about the first variable in JSON that holds what a parser takes without a word, or None; see ``_plain_json``."""
+    """A sentence about the first JSON variable with a fault that the parser would accept (``_plain_json``), or None."""
     for name in sorted(environment):
         rest = name.upper().removeprefix(prefix)
         field = model.model_fields.get(rest.lower()) if name.upper().startswith(prefix) else None
@@ -77,10 +77,10 @@ def json_fault(environment: Mapping[str, str], model: type[BaseModel], prefix: s
 
 
 def _plain_json(text: str) -> None:
-    """Check a text that should be JSON. The error quotes no value: it may be a password.
+    """Check a text that should be JSON. The error quotes no value, which may be a password. A text that is not JSON passes.
 
     Raises:
-        ValueError: it is null, nested too deep, or holds a boolean (no setting is one) or an object in which a name stands twice.
+        ValueError: the value is null, is nested too deep, or has a boolean (no setting is one) or an object with a name twice.
     """
 
     def any_boolean(value: Any) -> bool:
@@ -98,7 +98,7 @@ def _plain_json(text: str) -> None:
 
 
 def explained(error: Mapping[str, Any], model: type[BaseModel], prefix: str) -> str:
-    """A sentence about one error of pydantic (with its input) in the settings ``model``."""
+    """A sentence about one error that pydantic reports for the settings ``model``; ``error`` includes the wrong input."""
     owner, field, variable, place = _find(error["loc"], model, prefix)
     kind, context = error["type"], error.get("ctx", {})
     if kind == "extra_forbidden":
@@ -125,7 +125,7 @@ def explained(error: Mapping[str, Any], model: type[BaseModel], prefix: str) -> 
 
 
 def unreadable(field: str, prefix: str, model: type[BaseModel]) -> str:
-    """A sentence about a variable that must hold JSON and does not."""
+    """A sentence about a variable whose value must be JSON and is not."""
     variable = prefix + field.upper()
     info = model.model_fields.get(field)
     section = None if info is None else _section(info)
@@ -137,7 +137,7 @@ def unreadable(field: str, prefix: str, model: type[BaseModel]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _WrongValue:
-    """A value that a setting does not accept, with what the setting expects. ``value``: None when it must not be shown."""
+    """A value that a setting does not accept, and what the setting expects. ``value`` is None when it must not be shown."""
 
     name: str
     value: Any
@@ -208,7 +208,7 @@ _SENTENCES: Final[dict[str, Callable[[_WrongValue], str]]] = {
 def _find(
     location: tuple[int | str, ...], model: type[BaseModel], prefix: str
 ) -> tuple[type[BaseModel], FieldInfo | None, str, str]:
-    """Who owns the wrong field, the field, the variable that holds it, and its place within a list."""
+    """The model with the wrong field, the field, the variable that sets it, and its place in a list ("" outside of lists)."""
     owner, field, variable, place = model, None, prefix.removesuffix("_"), ""
     separator, inside = "_", False
     for part in location:
@@ -226,7 +226,7 @@ def _find(
 
 
 def _is_read(rest: str, model: type[BaseModel]) -> bool:
-    """Whether a variable without its prefix belongs to a setting; pydantic reports wrong fields of a known group."""
+    """Whether ``rest``, a variable's name without the prefix, names a setting or is inside of a known group of settings."""
     group, nested, inner = rest.partition("__")
     field = model.model_fields.get(group.lower())
     return field is not None and (not nested or (_section(field) is not None and "__" not in inner))
@@ -238,7 +238,7 @@ def _section(field: FieldInfo) -> type[BaseModel] | None:
 
 
 def _items(field: FieldInfo | None) -> type[BaseModel] | None:
-    """The model of the items of a list, if they have one."""
+    """The model of the items of a list field; None: the items have no model, or the field is not a list."""
     arguments = () if field is None else getattr(field.annotation, "__args__", ())
     found = [kind for kind in arguments if isinstance(kind, type) and issubclass(kind, BaseModel)]
     return found[0] if found else None
@@ -254,7 +254,7 @@ def _object_form(model: type[BaseModel]) -> str:
 
 
 def _cut(text: str, longest: int = _LONGEST) -> str:
-    """A text that a sentence repeats, not longer than ``longest``."""
+    """A text shortened to at most ``longest`` characters, to be repeated in a sentence."""
     return text if len(text) <= longest else text[: longest - 3] + "..."
 
 

@@ -1,4 +1,4 @@
-"""What groups of settings share: the check of texts, and the kinds of text that several groups have."""
+"""The base of all groups of settings, with the check of texts, and kinds of text that several groups use."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _MIN_TOKEN: Final = 16
 
 
 def checked(model: type[BaseModel], value: Any, info: ValidationInfo) -> Any:
-    """Apply the rule for texts to a value of a field; those of a group are checked with the group.
+    """Check the texts in a value of a field, and return the value. A value that is a group checks its own fields.
 
     Raises:
-        ValueError: a text is not UTF-8.
+        ValueError: a text is not UTF-8, or has a NUL character.
     """
     name = info.field_name or ""
     for item in value if isinstance(value, list | tuple) else (value,):
@@ -31,15 +31,15 @@ def checked(model: type[BaseModel], value: Any, info: ValidationInfo) -> Any:
 
 
 def _web_address(value: str) -> str:
-    """An address of a page, or nothing.
+    """Check an address of a page; an empty text is allowed.
 
     Raises:
-        ValueError: it is neither, or it holds a user or password: messages, logs and pages show addresses.
+        ValueError: it does not start with http:// or https://, or has a user or password, which logs and pages would show.
     """
     if value and not value.startswith(("http://", "https://")):
         raise ValueError("it must start with http:// or https://")
     if holds_login(value):
-        raise ValueError("it must hold no user and no password: messages and logs show addresses")
+        raise ValueError("it must have no user and no password: messages and logs show addresses")
     return value
 
 
@@ -48,17 +48,17 @@ WebAddress = Annotated[str, AfterValidator(_web_address)]
 
 
 def require_token(token: str) -> None:
-    """Accept a token, or none.
+    """Check a token; an empty one is allowed.
 
     Raises:
-        ValueError: it is short, or does not fit a header.
+        ValueError: the token has fewer than ``_MIN_TOKEN`` characters, or characters that an HTTP header cannot have.
     """
     if token and (len(token) < _MIN_TOKEN or not all("!" <= sign <= "~" for sign in token)):
         raise ValueError(f"each token must have at least {_MIN_TOKEN} characters, visible ones of ASCII")
 
 
 class Group(BaseModel):
-    """Settings that share a name. A field that is not known is an error."""
+    """A group of settings: its variables begin with its name. An unknown field is an error."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -18,33 +18,39 @@ class HttpSettings(Group):
     port: int = Field(8080, ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")
     read_token: SecretStr = Field(
         SecretStr(""),
-        description="Requests with it may read pages and figures; 16 characters or more; several for rotation, with commas."
-        " Never printed.",
+        description="Requests with this token may read pages and figures; 16 characters or more; several, for rotation, are"
+        " separated by commas. Never printed.",
     )
     operate_token: SecretStr = Field(
         SecretStr(""),
-        description="Requests with it may read everything and make changes; 16 characters or more; several for rotation, with"
-        " commas. Never printed.",
+        description="Requests with this token may read everything and make changes; 16 characters or more; several, for rotation,"
+        " are separated by commas. Never printed.",
     )
     anonymous_read: bool = Field(default=False, description="Whether everybody may read pages and figures without a token.")
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="Names of this machine in addresses, beside localhost, separated by commas; only used without a token."
+        (),
+        description="Names of this machine that addresses may have beside localhost, separated by commas; only used without"
+        " tokens.",
     )
     certificate_file: str = Field(
-        "", description="File (PEM) of the certificate with its chain, read again when it changes: https alone; empty: http."
+        "",
+        description="File (PEM) of the certificate and its chain, read again when it changes; the endpoint is https only."
+        " Empty: http.",
     )
-    key_file: str = Field("", description="File (PEM) of the key of that certificate, without a password.")
+    key_file: str = Field("", description="File (PEM) of the certificate's key, without a password.")
     url: WebAddress = Field(
-        "", description="Where commands reach the process, such as https://exporter.example:8080; empty: host and port."
+        "",
+        description="Address at which commands reach the process, such as https://exporter.example:8080; empty: host and port.",
     )
     ca_file: str = Field(
-        "", description="File (PEM) of the authorities that commands and relay trust with https; empty: the public ones."
+        "", description="File (PEM) of the authorities that commands and relay trust with https; empty: the public authorities."
     )
     requests_per_second: float = Field(
         200.0,
         ge=0,
         le=1e6,
-        description="Requests of one token, or of one peer without a token; ten seconds of it at once. 0: any.",
+        description="Requests allowed per second for one token, or for one address without a token, ten times as many at once;"
+        " 0: no limit.",
     )
 
     @field_validator("read_token", "operate_token")
@@ -93,22 +99,22 @@ class HttpSettings(Group):
 
     @property
     def read_tokens(self) -> tuple[str, ...]:
-        """The tokens that may read."""
+        """The tokens with which requests may read."""
         return _tokens(self.read_token)
 
     @property
     def operate_tokens(self) -> tuple[str, ...]:
-        """The tokens that may do everything."""
+        """The tokens with which requests may read everything and make changes."""
         return _tokens(self.operate_token)
 
     @property
     def sent_token(self) -> str:
-        """The token that commands send: the first one that may do everything, else the first one that may read, else none."""
+        """The token that commands send: the first operate token, else the first read token, else "" (none)."""
         return next(iter((*self.operate_tokens, *self.read_tokens)), "")
 
     @property
     def reading_token(self) -> str:
-        """The token that the relay sends: the first one that may read, else the first one that may do everything, else none."""
+        """The token that the relay sends: the first read token, else the first operate token, else "" (none)."""
         return next(iter((*self.read_tokens, *self.operate_tokens)), "")
 
 

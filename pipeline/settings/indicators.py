@@ -1,4 +1,4 @@
-"""Settings of indicators: what is counted where two ways are in use."""
+"""Settings of indicators: which of two official ways of counting is used, and the working days."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipeline.settings.group import Group
 
 
 class IndicatorSettings(Group):
-    """What the indicators count where both ways are in use. Both are stored: changing it recounts nothing."""
+    """What indicators count. Both ways of counting are stored, so a change of a setting needs no recount."""
 
     return_at_counter: str = Field(
         "excluded",
@@ -19,7 +19,8 @@ class IndicatorSettings(Group):
         description="Whether a dossier whose result was handed out at the counter counts as settled toàn trình in I1.",
     )
     accepted_late_from: dt.date = Field(
-        FIRST_DAY, description="Registrations from this day on are counted as accepted in time or late (118/2025/NĐ-CP)."
+        FIRST_DAY,
+        description="Dossiers registered online from this day on are counted as accepted in time or late (118/2025/NĐ-CP).",
     )
     working_days_file: str = Field(
         "",

@@ -1,4 +1,4 @@
-"""Settings of a worker: batches, budgets, intervals, when it gives up on a silent broker, and when it judges dossiers."""
+"""Settings of a worker: batches, memory, intervals, when it exits because of a silent broker, when it judges dossiers."""
 
 from __future__ import annotations
 
@@ -11,24 +11,32 @@ class IngestSettings(Group):
     """Batch sizes and budgets of the worker."""
 
     batch_rows: int = Field(100_000, ge=1, le=1_000_000, description="Maximum number of rows decoded and inserted at once.")
-    linger_ms: int = Field(100, ge=0, le=10_000, description="While the storage is busy: longest wait for a batch to fill.")
+    linger_ms: int = Field(
+        100,
+        ge=0,
+        le=10_000,
+        description="While the storage is busy, a batch that is not full waits at least this long for more messages.",
+    )
     store_interval_ms: int = Field(
         200, ge=0, le=10_000, description="Shortest time between the starts of two batches, unless a batch is full."
     )
     max_unstored_rows: int = Field(
-        400_000, ge=1, le=10_000_000, description="Maximum number of rows in memory; fetching pauses above it."
+        400_000, ge=1, le=10_000_000, description="Fetching pauses while more rows than this are in memory."
     )
     max_unstored_bytes: int = Field(
         128 << 20,
         ge=1 << 20,
         le=1 << 33,
-        description="Maximum size of messages in memory (bytes); fetching pauses above it.",
+        description="Fetching pauses while messages of more than this size are in memory (bytes).",
     )
     future_tolerance_seconds: float = Field(
         86_400.0, ge=0, le=3.2e9, description="An event dated later than now plus this is dead-lettered as in_the_future."
     )
     dossier_interval_ms: int = Field(
-        500, ge=10, le=60_000, description="Shortest time between the starts of two looks at dossiers of stored messages."
+        500,
+        ge=10,
+        le=60_000,
+        description="Shortest time between the starts of two rounds in which dossiers of stored messages are resolved.",
     )
     minute_interval_ms: int = Field(
         250, ge=10, le=60_000, description="Shortest time between the starts of two recounts of minute tallies."
@@ -46,13 +54,16 @@ class IngestSettings(Group):
 
 
 class WatchdogSettings(Group):
-    """When a worker exits because its broker does not answer."""
+    """After which time without an answer of Kafka a worker exits."""
 
     assignment_seconds: float = Field(
-        60.0, ge=1, le=86_400, description="Exit when the group assigns no partitions for this long after the start."
+        60.0,
+        ge=1,
+        le=86_400,
+        description="A worker exits when the group assigns no partitions to it for this long after its start.",
     )
     stall_seconds: float = Field(
-        120.0, ge=1, le=86_400, description="Exit when the broker answers no heartbeat or fetch for this long."
+        120.0, ge=1, le=86_400, description="A worker exits when the broker answers no heartbeat or fetch for this long."
     )
 
 
@@ -66,5 +77,5 @@ class DossierSettings(Group):
         2.0,
         ge=0,
         le=10_000,
-        description="Rest at least this many times as long as judging took: a larger value means less work.",
+        description="A rest lasts at least this many times as long as the judging before it: a larger value means less load.",
     )

@@ -14,7 +14,7 @@ from pipeline.settings.group import Group
 
 
 class KafkaSettings(Group):
-    """Where the dossier events come from."""
+    """The brokers, topics and consumer group from which workers read the dossier events."""
 
     bootstrap: Annotated[tuple[str, ...], NoDecode] = Field(
         ("127.0.0.1:9092",), description="Broker addresses, host:port, separated by commas."
@@ -23,7 +23,8 @@ class KafkaSettings(Group):
         "dvc.dossier-events.v1",
         min_length=1,
         max_length=249,
-        description="Topic of the dossier events. With portal_prefix it is used only when it begins with it: that portal alone.",
+        description="Topic of the dossier events. With portal_prefix it is used only if it begins with that prefix, to read"
+        " one portal.",
     )
     portal_prefix: str = Field(
         "",
@@ -36,13 +37,13 @@ class KafkaSettings(Group):
         "",
         max_length=249,
         pattern=r"^[A-Za-z0-9._-]*$",
-        description="Name of this worker in the group, of no other (static membership): a worker that is back within the session"
-        " timeout has its partitions again, and the others go on. Empty: each start is a new member.",
+        description="Name of this worker in the group, which no other worker may have (static membership): a worker that is back"
+        " within the session timeout gets its partitions again, and the others go on. Empty: each start is a new member.",
     )
     leave_on_stop: bool = Field(
         default=False,
-        description="With instance_id: whether a worker that is asked to stop leaves the group, so that the others have its"
-        " partitions at once. Without instance_id it always does.",
+        description="With instance_id: whether a worker that is asked to stop leaves the group, so that other workers get its"
+        " partitions at once. A worker without instance_id always leaves it.",
     )
     partitions: int = Field(4, ge=1, le=1024, description="Partitions of the topic when portalpulse creates it.")
     session_timeout_seconds: float = Field(
@@ -50,11 +51,14 @@ class KafkaSettings(Group):
     )
     fetch_bytes: int = Field(4 << 20, ge=1 << 16, le=1 << 27, description="Maximum bytes fetched per partition and request.")
     fetch_min_bytes: int = Field(
-        1 << 18, ge=1, le=1 << 24, description="The broker waits for this much, or for fetch_max_wait_ms."
+        1 << 18,
+        ge=1,
+        le=1 << 24,
+        description="The broker answers a fetch when it has this many bytes, or after fetch_max_wait_ms.",
     )
-    fetch_max_wait_ms: int = Field(100, ge=1, le=5_000, description="Longest wait of a fetch for fetch_min_bytes.")
+    fetch_max_wait_ms: int = Field(100, ge=1, le=5_000, description="Longest time that the broker waits for fetch_min_bytes.")
     metadata_max_age_seconds: float = Field(
-        15.0, ge=1.0, le=300.0, description="A partition added to the topic is found within this."
+        15.0, ge=1.0, le=300.0, description="Workers find a partition that is added to the topic within this time."
     )
     security_protocol: str = Field(
         "PLAINTEXT",
@@ -64,12 +68,12 @@ class KafkaSettings(Group):
     sasl_mechanism: str = Field(
         "SCRAM-SHA-512",
         pattern="^(PLAIN|SCRAM-SHA-256|SCRAM-SHA-512)$",
-        description="How the login to the brokers works.",
+        description="Mechanism of the login to the brokers; only used with SASL.",
     )
     user: str = Field("", description="User for the brokers; only used with SASL.")
-    password: SecretStr = Field(SecretStr(""), description="Password of that user; never printed or logged.")
+    password: SecretStr = Field(SecretStr(""), description="Password of the user for the brokers; never printed or logged.")
     ca_file: str = Field(
-        "", description="File (PEM) of the authorities that sign the brokers' certificates; empty: those of the system."
+        "", description="File (PEM) of the authorities that sign the brokers' certificates; empty: the authorities of the system."
     )
 
     @field_validator("bootstrap", mode="before")
@@ -98,21 +102,21 @@ class KafkaSettings(Group):
         return value
 
     def topics(self, agencies: Iterable[str]) -> tuple[str, ...]:
-        """The topics that are read: the shared one, that of one portal, or with ``portal_prefix`` that of every agency.
+        """The topics that workers read: the shared one, that of one portal, or with ``portal_prefix`` one for each agency.
 
-        The list does not depend on which topics exist, so that all workers of a group have the same one at every moment.
+        The list does not depend on which topics exist, so that all workers of a group always have the same list.
         """
         if not self.portal_prefix or self.topic.startswith(self.portal_prefix):
             return (self.topic,)
         return tuple(f"{self.portal_prefix}{code}" for code in agencies)
 
     def portal_of(self, topic: str) -> str | None:
-        """The portal that a topic belongs to; None: any agency may report in it."""
+        """The portal to which a topic belongs; None: any agency may report in the topic."""
         return portal_of(topic, self.portal_prefix)
 
     @model_validator(mode="after")
     def _nothing_is_left_unused(self) -> KafkaSettings:
-        """A password that is not sent, or a certificate that is not checked, is a mistake that would go unnoticed."""
+        """Refuse user, password or ``ca_file`` that the protocol does not use, and SASL without them: nobody would notice."""
         given, needed = bool(self.user or self.password.get_secret_value()), self.security_protocol.startswith("SASL_")
         if needed and not (self.user and self.password.get_secret_value()):
             raise ValueError(f"{self.security_protocol} needs user and password")

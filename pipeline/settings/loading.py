@@ -1,4 +1,4 @@
-"""All settings, read from ``PORTALPULSE_...`` variables (nested with ``__``) and files of secrets, checked once at start."""
+"""Reads all settings from ``PORTALPULSE_...`` variables (nested with ``__``) and files of secrets, and checks them at start."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ class Settings(BaseSettings):
 
     data_dir: Path = Field(Path(".portalpulse"), description="Folder for all local data.")
     secrets_dir: str = Field(
-        "", description="Folder of files that are named like variables and hold their values, for secrets; empty: none."
+        "", description="Folder of files for secrets: each file has the name of a variable and its value as content; empty: none."
     )
-    clock: str = Field("system", description="system, or the fixed instant of a scenario (RFC 3339 with offset).")
+    clock: str = Field("system", description="Clock: system, or the fixed instant of a scenario (RFC 3339 with offset).")
     registry_file: str = Field(
         "", description="File (CSV) that replaces the packaged registry of agencies for new events; empty: the packaged one."
     )
@@ -61,7 +61,9 @@ class Settings(BaseSettings):
     log: LogSettings = LogSettings()
     thresholds: tuple[ThresholdPolicy, ...] = Field(
         (ThresholdPolicy(window="1d"), ThresholdPolicy(window="ytd")),
-        description="JSON list of policies: for which agencies, indicator and window, below which ratios, on how many dossiers.",
+        description="JSON list of policies: each has agencies, indicator, window, the ratios below which alerts are due, and a"
+        " minimum"
+        " of dossiers.",
     )
 
     @classmethod
@@ -73,7 +75,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """What the caller gives, then the environment with the files of secrets; there is no other source."""
+        """The sources of settings: arguments of the caller first, then environment variables and files of secrets."""
         variables = EnvSettingsSource(settings_cls)
         variables.env_vars = {name.lower(): value for name, value in _variables().items()}
         return init_settings, variables
@@ -86,7 +88,7 @@ class Settings(BaseSettings):
     @field_validator("data_dir", mode="before")
     @classmethod
     def _names_a_folder(cls, value: Any) -> Any:
-        """An empty text would be the current folder: mostly a shell variable that is not set."""
+        """Refuse an empty text: it would mean the current folder, but mostly comes from a shell variable that is not set."""
         if value == "":
             raise ValueError("it is empty; the current folder is called .")
         return value
@@ -110,7 +112,7 @@ class Settings(BaseSettings):
     @field_validator("thresholds")
     @classmethod
     def _one_policy_a_series(cls, value: tuple[ThresholdPolicy, ...]) -> tuple[ThresholdPolicy, ...]:
-        """Two policies for one series would be exported twice, which Prometheus refuses."""
+        """Refuse two policies for one series: it would be exported twice, which Prometheus refuses."""
         seen: set[tuple[str, str, str]] = set()
         for number, policy in enumerate(value, 1):
             if policy.agency and policy.block:
@@ -131,8 +133,8 @@ def load_settings(**overrides: Any) -> Settings:
     """Read and check the settings; ``overrides`` (from the command line) win over the environment.
 
     Raises:
-        ConfigurationError: one line that names the first wrong variable and what it must be, or a variable with our prefix
-            that no setting reads.
+        ConfigurationError: a variable is wrong, or a variable with the prefix ``PORTALPULSE_`` is not a setting. The error names
+            the first such variable and says what to write.
     """
     variables = _variables()
     if unknown := unknown_variable(variables, Settings, PREFIX):

@@ -1,4 +1,4 @@
-"""Settings of what people see and hear: messages about alerts, the board, the log."""
+"""Settings of what people read: messages about alerts, the board, the log."""
 
 from __future__ import annotations
 
@@ -8,41 +8,56 @@ from pipeline.settings.group import Group, WebAddress, require_token
 
 
 class NotifySettings(Group):
-    """Messages about alerts: who gets them, secrets of their channels, and addresses in their texts."""
+    """Messages about alerts: the people who get them, secrets of mail and Telegram, and addresses in their texts."""
 
     recipients_file: str = Field("", description="File (YAML) of the people who are told about alerts; empty: none.")
     smtp_password: SecretStr = Field(
-        SecretStr(""), description="Password of the mail account, where the recipients file names no file. Never printed."
+        SecretStr(""),
+        description="Password of the mail account, used when the recipients file names no file for it. Never printed.",
     )
     telegram_token: SecretStr = Field(
-        SecretStr(""), description="Token of the Telegram bot, where the recipients file names no file. Never printed."
+        SecretStr(""), description="Token of the Telegram bot, used when the recipients file names no file for it. Never printed."
     )
     prometheus_url: WebAddress = Field(
-        "", description="Prometheus, asked whether an alert really ended and for the present rate; empty: nobody is asked."
+        "",
+        description="Address of Prometheus, which is asked whether an alert really ended and for the present rate; empty: not"
+        " asked.",
     )
     api_url: WebAddress = Field(
-        "", description="Exporter, asked for the procedures that explain a low rate; empty: messages have none."
+        "",
+        description="Address of an exporter, which is asked for the procedures that explain a low rate; empty: messages name"
+        " none.",
     )
     alertmanager_url: WebAddress = Field(
-        "", description="Alertmanager, asked for alerts that ended while they were muted; empty: their end is not told."
+        "",
+        description="Address of Alertmanager, which is asked for alerts that ended while they were muted; empty: nobody is told.",
     )
     delivery_token: SecretStr = Field(
         SecretStr(""),
-        description="Token of deliveries to relay and watchdog, as a bearer; empty: only this machine delivers. Never printed.",
+        description="Bearer token that deliveries to relay and watchdog must have; empty: only this machine may deliver. Never"
+        " printed.",
     )
     delivery_token_file: str = Field(
-        "", description="Where Alertmanager finds that token, for the routes that are written for it; empty: it sends none."
+        "",
+        description="File on Alertmanager's machine with the delivery token, for the routes written for it; empty: it sends no"
+        " token.",
     )
     relay_url: WebAddress = Field(
-        "", description="Where Alertmanager reaches `portalpulse relay`, for routes and doctor; empty: http://127.0.0.1:9095."
+        "",
+        description="Address at which Alertmanager reaches `portalpulse relay`, for routes and doctor; empty:"
+        " http://127.0.0.1:9095.",
     )
     heartbeat_url: WebAddress = Field(
-        "", description="Where Alertmanager reaches `portalpulse watchdog`; empty: nobody notices when alerting itself stops."
+        "",
+        description="Address at which Alertmanager reaches `portalpulse watchdog`; empty: nobody notices when alerting itself"
+        " stops.",
     )
-    board_url: WebAddress = Field("", description="Address of the board in messages; empty: not printed.")
-    agency_url: WebAddress = Field("", description="Address of an agency's page, with {agency} for its code; empty: not printed.")
+    board_url: WebAddress = Field("", description="Address of the board that messages name; empty: they name none.")
+    agency_url: WebAddress = Field(
+        "", description="Address of an agency's page that messages name, with {agency} for its code; empty: none."
+    )
     runbook_url: WebAddress = Field(
-        "", description="Address of the runbook, with {alert} and {language} (vi, en); empty: not printed."
+        "", description="Address of the runbook that messages name, with {alert} and {language} (vi, en); empty: none."
     )
 
     @field_validator("delivery_token")
@@ -56,25 +71,31 @@ class BoardSettings(Group):
     """The live board at the address of an exporter or all-in-one worker."""
 
     prometheus_url: WebAddress = Field(
-        "", description="Prometheus, asked for open alerts and their history; empty: the board says that it is not connected."
+        "",
+        description='Address of Prometheus, asked for open alerts and their history; empty: the board says "not connected".',
     )
     alertmanager_url: WebAddress = Field(
-        "", description="Alertmanager, asked for open alerts in place of Prometheus, because it knows which are muted."
+        "",
+        description="Address of Alertmanager, which is asked for open alerts instead of Prometheus, because it knows the muted"
+        " ones.",
     )
     stale_seconds: float = Field(
         600.0,
         ge=1,
         le=86_400,
-        description="Figures count as old after so many seconds of office hours without an event, or when counting is so late.",
+        description="Figures are shown as old after so many seconds of office hours without an event, or when counting is so"
+        " late.",
     )
 
 
 class LogSettings(Group):
-    """How the log is written."""
+    """Level and form of the log."""
 
     level: str = Field(
         "info",
         pattern="^(debug|info|warning|error)$",
-        description="Least severe level written; libraries from warning on, and all at debug.",
+        description="Least severe level that is logged; libraries log from warning on, at debug everything.",
     )
-    format: str = Field("console", pattern="^(console|json)$", description="For people (console) or machines (json).")
+    format: str = Field(
+        "console", pattern="^(console|json)$", description="Form of log lines: console for people, json for machines."
+    )

@@ -1,4 +1,4 @@
-"""Settings of retention: after how many days messages and dead letters may expire."""
+"""Settings of retention: after how many days `portalpulse retention apply` lets messages and dead letters expire."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pipeline.settings.group import Group
 
 
 class RetentionSettings(Group):
-    """For how long `portalpulse retention apply` keeps what grows without end. Figures are kept for ever."""
+    """How long `portalpulse retention apply` keeps messages and dead letters. Figures are kept for ever."""
 
     messages_days: int = Field(
         0,
@@ -17,7 +17,10 @@ class RetentionSettings(Group):
         description="Days after the last event of a finished dossier until its messages may expire; 0: never.",
     )
     dead_letters_days: int = Field(
-        0, ge=0, le=36_500, description="Days until dead letters may expire, replayed ones too; 0: never. They stay counted."
+        0,
+        ge=0,
+        le=36_500,
+        description="Days until dead letters may expire, also replayed ones; 0: never. Expired ones stay counted.",
     )
     quiet_days: float = Field(
         1.0, ge=0, le=3_650, description="Days without a new message or decision before a finished dossier may expire."

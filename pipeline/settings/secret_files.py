@@ -1,6 +1,7 @@
-"""Settings from files: a folder holds one file for each secret, named like its variable, as containers mount them.
+"""Reads settings from files: a folder has one file for each secret, with the name of its variable, as containers mount them.
 
-A file is in no listing of processes, no description of a container, and not in the environment of what a process starts.
+Unlike a variable, a file is not visible in listings of processes or descriptions of containers, and is not inherited by child
+processes.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ FOLDER: Final = "SECRETS_DIR"
 
 
 def with_secret_files(environment: Mapping[str, str], prefix: str) -> dict[str, str]:
-    """The variables of ``environment`` and those that the files of the folder ``<prefix>SECRETS_DIR`` hold.
+    """The variables of ``environment``, and those of the files in the folder that ``<prefix>SECRETS_DIR`` names.
 
-    A file counts when its name begins with ``prefix``; others, such as the links that Kubernetes makes, are ignored. One line
+    A file is read when its name begins with ``prefix``; others, such as the links that Kubernetes makes, are ignored. One line
     break at the end of a file does not belong to the value.
 
     Raises:
-        ConfigurationError: the folder or a file cannot be read, a file is not UTF-8, or a value stands in the environment, too.
-            The message never holds a value.
+        ConfigurationError: the folder or a file cannot be read, a file is not UTF-8, or the environment has the same variable.
+            The message never quotes a value.
     """
     variable = prefix + FOLDER
     given = {name.upper(): name for name in environment}

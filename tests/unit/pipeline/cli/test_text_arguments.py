@@ -93,7 +93,7 @@ def test_a_number_is_one_that_can_be_computed_with(command, parameter):
 def test_an_address_holds_no_password(command, parameter, address):
     """An option that takes an address refuses one with a user or a password, and does not show it."""
     require_texts(command)
-    with pytest.raises(ConfigurationError, match="is wrong: it must hold no user and no password") as refused:
+    with pytest.raises(ConfigurationError, match="is wrong: it must have no user and no password") as refused:
         converted(command, parameter, address)
     assert max(parameter.opts, key=len) in str(refused.value)
     assert "s3cret" not in str(refused.value)
