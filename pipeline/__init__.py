@@ -1,1 +1,1 @@
-"""From Kafka to exact tallies: ingest, figures, checks, the live board, HTTP, settings and the command line."""
+"""The pipeline from Kafka to exact tallies: ingest, audit, reports, the live board, HTTP, settings and the command line."""

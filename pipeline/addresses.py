@@ -1,4 +1,4 @@
-"""How every command finds the running local stack: ``DIR/addresses.json`` and the lock that its owner holds."""
+"""How commands find the running local stack: by ``DIR/addresses.json`` and the lock that the stack holds."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ LOCK_NAME = "stack.lock"
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Where the parts of a local stack listen: ``kafka`` as host:port, the others as URLs.
+    """The addresses of the parts of a local stack: ``kafka`` as host:port, the others as URLs.
 
-    ``clickhouse``: empty when the engine lives in the worker.
+    ``clickhouse`` is empty when the engine is embedded in the worker.
     """
 
     kafka: str
@@ -36,10 +36,10 @@ class Addresses:
 
 
 def read_addresses(data_dir: Path) -> Addresses | None:
-    """The addresses of the stack that runs on ``data_dir``, or None when none is running.
+    """The addresses of the stack that runs on ``data_dir``, or None when no stack runs on it.
 
     Raises:
-        ConfigurationError: the file is there but is not what ``portalpulse up`` writes, or cannot be read.
+        ConfigurationError: the file of addresses exists, but cannot be read or is not one that ``portalpulse up`` writes.
     """
     path = data_dir / FILE_NAME
     try:
@@ -68,7 +68,7 @@ def _text(value: object, name: str) -> str:
 
 
 def write_addresses(data_dir: Path, addresses: Addresses) -> None:
-    """Write the file in one step, so that a reader sees all of it or nothing."""
+    """Write the file of addresses in one step, so that a reader never sees a part of it."""
     path = data_dir / FILE_NAME
     scratch = path.with_suffix(".new")
     scratch.write_text(json.dumps(asdict(addresses), indent=2) + "\n", encoding="utf-8")
@@ -76,12 +76,12 @@ def write_addresses(data_dir: Path, addresses: Addresses) -> None:
 
 
 def remove_addresses(data_dir: Path) -> None:
-    """Record that nothing runs on ``data_dir`` any more."""
+    """Remove the file of addresses: no stack runs on ``data_dir`` any more."""
     (data_dir / FILE_NAME).unlink(missing_ok=True)
 
 
 def owner_of(data_dir: Path) -> int | None:
-    """The process id of the stack that owns the folder now, 0 when the owner is unknown, None without an owner."""
+    """The process id of the stack that holds the folder's lock; 0: it is held, but the id is not known; None: it is free."""
     try:
         lock = os.open(data_dir / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe would wait for a writer
     except OSError:

@@ -1,4 +1,4 @@
-"""Whom a client of ours trusts: the authorities that sign the certificate of a server."""
+"""The authorities that clients of portalpulse trust to sign the certificates of servers."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from domain.errors import ConfigurationError
 
 
 def trust_of(ca_file: str, *, variable: str) -> ssl.SSLContext | None:
-    """A context of clients that trusts the authorities of a file (PEM); None without a file: the public ones are trusted.
+    """A TLS context for clients that trusts the authorities in ``ca_file`` (PEM); None when no file is given: the public ones.
 
     Raises:
-        ConfigurationError: the file that ``variable`` names cannot be read or holds no certificate.
+        ConfigurationError: the file cannot be read or has no certificate. The error names ``variable``, the file's setting.
     """
     if not ca_file:
         return None

@@ -1,4 +1,4 @@
-"""Work that is repeated in a thread of its own beside the process's main work, with pauses."""
+"""Work that a background thread repeats, with pauses, beside the main work of a process."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from abc import ABC, abstractmethod
 
 
 class BackgroundRounds(ABC):
-    """Runs rounds until it is stopped. A round must not raise, and may check ``stopping`` to end early.
+    """Runs rounds in a thread until ``stop`` is called. A round must not raise, and may check ``stopping`` to end early.
 
     Args:
-        name: of the thread.
+        name: the name of the thread.
     """
 
     def __init__(self, name: str) -> None:
@@ -23,18 +23,18 @@ class BackgroundRounds(ABC):
         return self._stop.is_set()
 
     def start(self) -> None:
-        """Start the thread; returns at once. Call at most once."""
+        """Start the thread and return at once. Call it at most once."""
         self._thread.start()
 
     def stop(self, *, grace: float) -> None:
-        """Stop, and wait at most ``grace`` seconds. A round only reads, so it may be left running."""
+        """Stop after the current round; wait at most ``grace`` seconds for it. A round only reads, so it may be left running."""
         self._stop.set()
         if self._thread.ident is not None:
             self._thread.join(grace)
 
     @abstractmethod
     def round(self) -> float:
-        """Do a piece of work; returns the pause until the next one (seconds)."""
+        """Do one round of work; return the pause until the next round (seconds)."""
 
     def _run(self) -> None:
         while not self.stopping:

@@ -1,4 +1,4 @@
-"""Reads small files that people name: one without end, such as a device, is refused instead of filling the memory."""
+"""Reads small files that people name. A file without an end, such as a device, is refused instead of filling the memory."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ MIB = 1 << 20
 
 
 def bounded_content(path: Path, *, maximum: int = MIB) -> bytes:
-    """The bytes of a file.
+    """Read the bytes of a file.
 
     Raises:
-        OSError: it cannot be read, or has more than ``maximum`` bytes.
-        ValueError: no file can have this name.
+        OSError: the file cannot be read, or has more than ``maximum`` bytes.
+        ValueError: no file can have the name ``path``.
     """
     with path.open("rb") as file:
         content = file.read(maximum + 1)

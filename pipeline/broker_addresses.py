@@ -1,4 +1,4 @@
-"""Addresses of brokers as people write them, in a setting or an option: host:port, separated by commas."""
+"""Reads addresses of brokers as people write them in a setting or an option: host:port, separated by commas."""
 
 from __future__ import annotations
 
@@ -13,12 +13,16 @@ _LONGEST: Final = 260
 
 
 def addresses_in(text: str) -> tuple[str, ...]:
-    """The addresses of brokers in a text, separated by commas."""
+    """Split a text at commas into addresses of brokers, without blanks."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def require_addresses(addresses: tuple[str, ...]) -> None:
-    """Raises: ValueError: there is none, or one that is not host:port."""
+    """Check addresses of brokers.
+
+    Raises:
+        ValueError: there is no address, or one is not host:port.
+    """
     if not addresses:
         raise ValueError("at least one host:port is needed")
     for address in addresses:

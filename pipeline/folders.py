@@ -1,4 +1,4 @@
-"""Folders as arguments of commands."""
+"""Reads the names of folders that commands get as options."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ import typer
 
 
 def folder(text: str | Path) -> Path:
-    """The folder that an option names. An empty text would be the current folder: mostly a shell variable that is not set.
-
-    In ``missing/../x`` the first part need not exist. `up` finds the folder x, so every command must.
+    """The folder that an option names. In ``missing/../x`` the folder ``missing`` need not exist: every command then uses x.
 
     Raises:
-        typer.BadParameter: it is empty.
+        typer.BadParameter: the name is empty. It would mean the current folder, but mostly a shell variable is not set.
     """
     if not str(text):
         raise typer.BadParameter("the name of the folder is empty; the current folder is called .")

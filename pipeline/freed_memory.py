@@ -1,7 +1,7 @@
-"""Returns freed memory to the system at once.
+"""Makes a process return freed memory to the operating system at once.
 
-By default glibc and Arrow keep what was freed for later, each for itself and glibc for each thread. In a flood a worker then
-holds up to twice the memory that it uses.
+By default glibc and Arrow keep freed memory for later use, each on its own, and glibc for each thread. When many messages arrive,
+a worker then has up to twice the memory that it uses.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _ARENAS: Final = 2
 
 
 def return_freed_memory() -> None:
-    """Set it up for this process. Call once, before threads start; without effect where the C library is not glibc."""
+    """Return freed memory at once from now on. Call it once, before threads start. Only Arrow obeys if there is no glibc."""
     pa.set_memory_pool(pa.system_memory_pool())
     if not sys.platform.startswith("linux"):
         return

@@ -1,4 +1,4 @@
-"""Commands to copy: as they can be typed in this shell and folder, every word quoted where the shell needs it."""
+"""Makes command lines for messages that people can copy: right for this shell and folder, with quotes where needed."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def command(*arguments: str | os.PathLike[str]) -> str:
 
 
 def program(*, executable: str = sys.executable, path: str | None = None, directory: Path | None = None) -> list[str]:
-    """The words that start this installation: by name when it is the one on PATH, else by its place.
+    """The words that start this installation of portalpulse: its name when PATH leads to it, else its path.
 
     Args:
-        executable: the interpreter that runs this.
-        path: where the shell looks for programs; None = PATH.
-        directory: the working directory; None = the process's.
+        executable: the Python interpreter of the installation.
+        path: the folders in which the shell looks for programs; None: PATH.
+        directory: the working directory of the shell; None: that of this process.
     """
     script = Path(executable).with_name(PROGRAM)
     if not script.exists():

@@ -1,4 +1,4 @@
-"""Structured logging: constant event names with fields, on stderr, for people or for machines."""
+"""Structured logging on stderr, for people or machines: each line has a constant event name and fields."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ SENDING_LIBRARY = "aiokafka"
 
 
 def configure_logging(settings: LogSettings, *, silenced: str | None = None) -> None:
-    """Set up structlog and route the standard library's loggers (Faust, aiokafka) through it. Call once, at start.
+    """Set up structlog, and send the log lines of libraries (Faust, aiokafka) through it. Call it once, at start.
 
-    Libraries write from ``warning`` on, and everything at ``debug``: their lines at ``info`` do not help in daily operation.
+    Libraries log from ``warning`` on; at the level ``debug`` they log everything. Their ``info`` lines do not help in operation.
 
     Args:
-        settings: level and form of the lines.
-        silenced: logger of a library that writes at ``debug`` only, because the program itself says what it would repeat.
+        settings: level and form of log lines.
+        silenced: logger of a library that logs only at the level ``debug``, because the program itself reports the same once.
     """
     level = logging.getLevelNamesMapping()[settings.level.upper()]
     shared: list[Processor] = [
@@ -66,7 +66,7 @@ def configure_logging(settings: LogSettings, *, silenced: str | None = None) -> 
 
 
 def log_on_stderr() -> None:
-    """Write warnings on stderr until ``configure_logging`` is called: structlog's own default is everything, on stdout."""
+    """Log only warnings and errors, on stderr, until ``configure_logging`` is called. structlog's default is all, on stdout."""
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
@@ -75,7 +75,7 @@ def log_on_stderr() -> None:
 
 
 def _log_retry(details: RetryDetails) -> None:
-    """Log that a call is repeated, at repetition 1, 2, 4, 8 and so on: an outage may last hours."""
+    """Log that a call is repeated, but only at the repetitions 1, 2, 4, 8 and so on, because an outage may last hours."""
     if details.retry_num & (details.retry_num - 1) == 0:
         get_logger("retry").warning(
             "call_repeated",
@@ -86,6 +86,6 @@ def _log_retry(details: RetryDetails) -> None:
 
 
 def get_logger(name: str) -> FilteringBoundLogger:
-    """A logger whose entries carry ``component=name``."""
+    """A logger whose lines have the field ``component`` with the value ``name``."""
     logger: FilteringBoundLogger = structlog.get_logger(component=name)
     return logger

@@ -1,4 +1,4 @@
-"""The worker's own instruments, made from their declarations; the registry is passed in."""
+"""The metrics of a worker, made from their declarations in ``domain.metric_names``."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class WorkerMetrics:
                 self._store_seconds.labels(operation=operation, outcome=outcome)
 
     def observe_store(self, operation: str, outcome: str, seconds: float) -> None:
-        """Record one call to the storage, failed ones too; calls that are not the worker's own are omitted."""
+        """Record the duration of one call to the storage, also of a failed one. Operations not in ``OPERATIONS`` are ignored."""
         if operation in OPERATIONS:
             self._store_seconds.labels(operation=operation, outcome=outcome).observe(seconds)
 

@@ -11,7 +11,7 @@ from pipeline.settings import Settings
 
 
 def registry_of(settings: Settings) -> AgencyRegistry:
-    """The registry of the settings. A process reads it once: a file that changes later applies from the next start on.
+    """The registry of the settings. A process reads the file once: a later change of it applies from the next start on.
 
     Raises:
         ConfigurationError: the file cannot be read, or is not a registry; the error names file, line and column.

@@ -13,15 +13,15 @@ _LARGEST: Final = 16 * MIB
 
 
 def content_of(path: str, *, variable: str, holds: str) -> bytes:
-    """The bytes of a file.
+    """Read the bytes of a file that a setting names.
 
     Args:
-        path: its name.
-        variable: the setting that names it, for the error.
-        holds: what a right file has, for the remedy: "with the columns day and kind".
+        path: the path of the file.
+        variable: the setting that names the file, for the error.
+        holds: which file is right, for the remedy of the error: "with the columns day and kind".
 
     Raises:
-        ConfigurationError: it cannot be read.
+        ConfigurationError: the file cannot be read, or is larger than ``_LARGEST``.
     """
     try:
         return bounded_content(Path(path), maximum=_LARGEST)

@@ -1,4 +1,4 @@
-"""How processes hear SIGTERM, SIGINT and SIGHUP, and end in time: cleanly after the first signal, at once after the second.
+"""Handles SIGTERM, SIGINT and SIGHUP, so that processes end in time: cleanly after the first signal, at once after the second.
 
 ``GracefulShutdown`` is for processes with an event loop, ``stopped_by_signals`` and ``interrupted_by`` are for the others.
 
@@ -55,18 +55,18 @@ class GracefulShutdown:
             signal.signal(number, _noop_handler)
 
     def event(self) -> asyncio.Event:
-        """An event of the running loop that is set when the process is asked to stop; the deadline runs from then on."""
+        """An event of the running loop that a signal sets to ask the process to stop. The deadline begins with the signal."""
         loop, stop = asyncio.get_running_loop(), asyncio.Event()
         self._target = (loop, stop)
         return stop
 
     def start_deadline(self, error: PortalPulseError | None = None) -> None:
-        """The process ends, because of ``error`` if there is one. If it hangs, it is ended after the deadline."""
+        """Begin the deadline after which the process is killed if it has not ended. ``error``: the reason why it ends."""
         self._error = self._error or error
         self._exit_after(self._seconds)
 
     def finish(self) -> None:
-        """All work is done. What still hangs is a thread that is not waited for."""
+        """Note that all work is done. If the process does not end soon, because a thread hangs, it is killed with status 0."""
         self._finished = True
         self._exit_after(_EXIT_SECONDS)
 
@@ -96,7 +96,7 @@ class GracefulShutdown:
 
 @contextmanager
 def stopped_by_signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the block as Ctrl-C does, by KeyboardInterrupt in the main thread.
+    """Within the block SIGTERM and SIGHUP do what Ctrl-C does: they raise KeyboardInterrupt in the main thread.
 
     The process has ``STOP_SECONDS`` to end after the first signal. A second SIGINT or SIGTERM ends it at once; a second SIGHUP
     does not, because a closing terminal may send two. Child processes need no care: they die with this process.
@@ -121,7 +121,7 @@ def stopped_by_signals() -> Iterator[None]:
 
 @contextmanager
 def interrupted_by(*numbers: signal.Signals) -> Iterator[None]:
-    """These signals end the block as Ctrl-C does, by KeyboardInterrupt in the main thread; without a deadline."""
+    """Within the block these signals do what Ctrl-C does: they raise KeyboardInterrupt in the main thread. No deadline begins."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -132,7 +132,7 @@ def interrupted_by(*numbers: signal.Signals) -> Iterator[None]:
 
 @contextmanager
 def signals_deferred() -> Iterator[None]:
-    """SIGINT, SIGTERM and SIGHUP do not interrupt the block, for example a clean stop."""
+    """Within the block, for example a clean stop, SIGINT, SIGTERM and SIGHUP interrupt nothing."""
     if threading.current_thread() is not threading.main_thread():  # handlers can only be set and run there
         yield
         return
@@ -141,10 +141,10 @@ def signals_deferred() -> Iterator[None]:
 
 
 def leave(code: int) -> NoReturn:
-    """End the process with this exit code; daemon threads that still run are left where they are. The output must be flushed.
+    """End the process with an exit code without ending daemon threads that still run. Output must be flushed before.
 
-    Such a thread may hang in a library, for example in a call to a storage that never answers. When the interpreter ends, it
-    ends the thread where it next asks for the interpreter's lock. Inside C++ code, as that of pyarrow, this aborts the process.
+    A daemon thread may hang in a library, for example in a call to a storage that never answers. A normal end of the interpreter
+    ends the thread when it next asks for the interpreter's lock. Inside C++ code, as that of pyarrow, this aborts the process.
     """
     if any(thread.daemon for thread in threading.enumerate()):
         logging.shutdown()
@@ -153,10 +153,10 @@ def leave(code: int) -> NoReturn:
 
 
 class _SignalListener:
-    """A thread that reads the numbers of signals, whatever the main thread does.
+    """A thread that receives signals, also while the main thread is busy.
 
-    Only signals that have a handler are seen. ``first`` is called with the first of ``numbers``; after it, one of ``repeated``
-    ends the process at once.
+    It receives only signals that have a Python handler. It calls ``first`` with the first signal of ``numbers``; after that, a
+    signal of ``repeated`` ends the process at once.
 
     Raises:
         ValueError: this is not the main thread.
@@ -169,7 +169,7 @@ class _SignalListener:
         threading.Thread(target=_listen, args=[reader, numbers, first, repeated], name="signals", daemon=True).start()
 
     def close(self) -> None:
-        """Stop listening; the thread ends."""
+        """Stop receiving signals and end the thread."""
         signal.set_wakeup_fd(self._previous)
         self._writer.close()
 
@@ -197,7 +197,7 @@ def _handled(numbers: tuple[int, ...] | frozenset[int], handler: Callable[[int, 
 
 
 def _noop_handler(_number: int, _frame: FrameType | None) -> None:
-    """CPython writes only the numbers of signals that have a Python handler."""
+    """Do nothing. The handler exists because ``_SignalListener`` receives only signals that have a Python handler."""
 
 
 def _start_timer(seconds: float, end: Callable[[], None]) -> threading.Timer:
@@ -208,7 +208,7 @@ def _start_timer(seconds: float, end: Callable[[], None]) -> threading.Timer:
 
 
 def _main_thread_position() -> str:
-    """The line that the main thread is at: it is what the stop waits for."""
+    """The line of code that the main thread executes, for which the stop waits; "": not known."""
     frame = sys._current_frames().get(threading.main_thread().ident or 0)  # noqa: SLF001 - documented, for debuggers
     return f"{frame.f_code.co_filename}:{frame.f_lineno} {frame.f_code.co_name}" if frame is not None else ""
 

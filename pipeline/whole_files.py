@@ -1,4 +1,4 @@
-"""Writes a file that appears only when it is complete. What is not a plain file (a device, a pipe) is written, never replaced."""
+"""Writes files so that they appear only when they are complete. A device or a pipe is written directly, not replaced."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _OPEN_ALREADY: Final = (Path("/dev"), Path("/proc"))
 
 
 def is_replaceable(path: Path) -> bool:
-    """Whether a path names a plain file, or nothing yet.
+    """Whether a path names a plain file, or nothing yet, so that a complete file may take its place.
 
     Raises:
-        OSError: it cannot be looked at.
+        OSError: the path cannot be examined.
     """
     absolute = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links
     if any(folder in absolute.parents for folder in _OPEN_ALREADY):
@@ -39,7 +39,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     A link stays and its target is written; a file that exists keeps its permissions. A device or a pipe is opened and written.
 
     Raises:
-        OSError: it cannot be written; it names the file.
+        OSError: the file cannot be written; the error names ``path``.
     """
     try:
         with _whole_file(path) as file:
@@ -75,10 +75,10 @@ def _whole_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a content with ``whole_file``.
+    """Write ``content`` as the complete file ``path``; see ``whole_file``.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     with whole_file(path) as file:
         file.write(content)

@@ -1,4 +1,4 @@
-"""The working days of the settings: those of the country, with the days that the file of the settings exchanges."""
+"""The working days of the settings: those of Viet Nam, with the exchanged days of the file that a setting names."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pipeline.settings import Settings
 
 
 def working_days_of(settings: Settings) -> WorkingDays:
-    """The working days. A process reads the file once: what changes later applies from the next start on.
+    """The working days of the settings. A process reads the file once: a later change of it applies from the next start on.
 
     Raises:
         ConfigurationError: the file cannot be read, or is not a file of working days; the error names file and line.

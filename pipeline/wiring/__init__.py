@@ -1,1 +1,1 @@
-"""The composition root: the only package that knows every concrete part and puts them together."""
+"""Puts the parts together: the only package that imports every concrete part (storage, Kafka, features, HTTP)."""

@@ -1,4 +1,4 @@
-"""What an exporter or all-in-one worker does in the background: audit, findings, partitions, disks of Kafka."""
+"""The background work of an exporter or all-in-one worker: audit, findings, lag of partitions, disks of Kafka."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ _STOP_SECONDS = 1.0
 def background_work(
     settings: Settings, storage: Storage, registry: CollectorRegistry, audited: Callable[[Callable[[], int]], None]
 ) -> Iterator[None]:
-    """Audits, watches the partitions, and searches the findings of the current day, in the background, until the block ends.
+    """Run audit, search for findings, watch of partitions and of Kafka's disks in the background until the block ends.
 
-    ``audited`` is given what tells the confirmed drift (events), where there is an audit.
+    ``audited`` is called, when the audit is switched on, with a function that returns the confirmed drift (events).
     """
     with (
         watched_partitions(settings, registry),
@@ -48,7 +48,7 @@ def background_work(
 
 @contextmanager
 def kafka_disks(settings: Settings, registry: CollectorRegistry) -> Iterator[None]:
-    """Asks the brokers for the free space of their disks in the background and exports it until the block ends."""
+    """Ask the brokers for the free space of their disks in the background, and export it, until the block ends."""
     disks = KafkaDisks(settings.kafka)
     registry.register(KafkaDiskCollector(lambda: disks.free))
     with _running(disks, grace=_STOP_SECONDS):
@@ -57,7 +57,7 @@ def kafka_disks(settings: Settings, registry: CollectorRegistry) -> Iterator[Non
 
 @contextmanager
 def watched_partitions(settings: Settings, registry: CollectorRegistry) -> Iterator[None]:
-    """Asks the brokers for the lag and the readers of each partition and exports them until the block ends."""
+    """Ask the brokers for the lag and the readers of each partition in the background, and export both, until the block ends."""
     watch = PartitionWatch(topic_reader(settings, answer_seconds=SHORT_ANSWER_SECONDS), topic=settings.kafka.topic)
     registry.register(PartitionCollector(lambda: watch.state))
     with _running(watch, grace=_STOP_SECONDS):
@@ -66,7 +66,7 @@ def watched_partitions(settings: Settings, registry: CollectorRegistry) -> Itera
 
 @contextmanager
 def current_findings(settings: Settings, storage: Storage, registry: CollectorRegistry) -> Iterator[None]:
-    """Searches the findings of the current day in the background and exports them until the block ends."""
+    """Search the findings of the current day in the background, and export them, until the block ends."""
     clock = parse_clock(settings.clock)
     current = CurrentFindings(
         finding_service(settings, storage),
@@ -91,7 +91,7 @@ def current_findings(settings: Settings, storage: Storage, registry: CollectorRe
 def continuous_audit(
     settings: Settings, storage: Storage, registry: CollectorRegistry, audited: Callable[[Callable[[], int]], None]
 ) -> Iterator[None]:
-    """Audits in the background and exports the results until the block ends; see ``background_work``."""
+    """Audit in the background, and export the results, until the block ends; for ``audited`` see ``background_work``."""
     tallies = storage.audit()
     audit = ContinuousAudit(
         tallies,
@@ -113,7 +113,7 @@ def continuous_audit(
 
 @contextmanager
 def _running(work: BackgroundRounds, *, grace: float, started: bool = True) -> Iterator[None]:
-    """Work in a thread of its own until the block ends. ``started``: whether it runs at all; it is stopped in any case."""
+    """Run ``work`` in its own thread until the block ends, then stop it. ``started``: False: it does not run at all."""
     if started:
         work.start()
     try:

@@ -1,4 +1,4 @@
-"""What the live board of a process is made of, and what it is told once the process runs."""
+"""Makes the sources of the live board of a process, and tells the board what the process knows about itself."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from sinks.contract.storage import Storage
 
 
 class ProcessFigures:
-    """What the board shows of the process: each part is set when it exists.
+    """The figures about the process that the board shows.
 
-    ``drift``: confirmed drift in events, from the audit. ``consumer_lag``: messages of the topic that are not fetched.
+    ``consumer_lag``: returns how many messages of its partitions the process has not fetched, or None: not known.
     """
 
     def __init__(self, consumer_lag: Callable[[], int | None] = lambda: None) -> None:
@@ -28,16 +28,16 @@ class ProcessFigures:
         self._drift: Callable[[], int] | None = None
 
     def audited(self, drift: Callable[[], int]) -> None:
-        """Take the drift from here."""
+        """Set the function that returns the confirmed drift (events); until then the drift is not known."""
         self._drift = drift
 
     def state(self) -> ProcessState:
-        """The figures now."""
+        """The current figures; None: not known."""
         return ProcessState(drift=None if self._drift is None else self._drift(), consumer_lag=self._consumer_lag())
 
 
 def board_sources(settings: Settings, storage: Storage, process: ProcessFigures) -> BoardSources:
-    """The sources over this storage."""
+    """The sources of the board's data, which read from ``storage``."""
     clock = parse_clock(settings.clock)
     page = Page(
         registry=registry_of(settings),
@@ -59,7 +59,7 @@ def board_sources(settings: Settings, storage: Storage, process: ProcessFigures)
 
 
 def site_of(folder: Path | None) -> Site | None:
-    """The files of the board's page.
+    """The files of the board's page; None when ``folder`` is None.
 
     Raises:
         ConfigurationError: the folder has no page.

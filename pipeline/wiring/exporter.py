@@ -1,4 +1,4 @@
-"""Runs an exporter: a process that serves what the storage holds and counts nothing."""
+"""Runs an exporter: a process that serves metrics, reports and the board from a storage, and does not read from Kafka."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ _SCHEMA_SECONDS = 60.0
 def run_exporter(settings: Settings, *, board: Path | None = None) -> None:
     """Serve agency gauges and reports from a ClickHouse server until SIGTERM or Ctrl-C.
 
-    ``board``: the folder of the board's page; None: there is none. An exporter changes no table. It waits for a worker of its
-    release that brings the schema up to date.
+    ``board``: the folder of the board's page; None: the exporter serves no page. An exporter changes no table. It waits until a
+    worker of the same release has brought the schema up to date.
     """
     shutdown = GracefulShutdown()
     shutdown.listen()

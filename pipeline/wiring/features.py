@@ -1,4 +1,4 @@
-"""The features that both processes serve, over one storage: dead letters, audit, dossiers, findings, catalogue, agency gauges."""
+"""Makes the features that exporter and worker serve from a storage: dead letters, audit, dossiers, reports, gauges and more."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ SHORT_ANSWER_SECONDS = 5.0
 
 
 def dead_letter_service(settings: Settings, storage: Storage) -> DeadLetterService:
-    """The service over this storage. It connects to Kafka only to send messages again and to accept dead letters."""
+    """The service of dead letters. It connects to Kafka only to send messages again and to accept dead letters."""
     topics = _Topics(settings)
     return DeadLetterService(
         storage.dead_letters(),
@@ -69,26 +69,26 @@ def dead_letter_service(settings: Settings, storage: Storage) -> DeadLetterServi
 
 
 class _Topics:
-    """The ends and ids of topics, from Kafka."""
+    """Asks Kafka for the ends and ids of topics."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._ids: dict[str, str] = {}
 
     def ends(self, topic: str) -> dict[int, int]:
-        """The end offset of each partition."""
+        """Partition -> its end offset. Also keeps the topic's id."""
         self._ids.pop(topic, None)
         kafka = self._settings.kafka.model_copy(update={"topic": topic})
         self._ids[topic], ends = KafkaTopicReader(kafka, answer_seconds=SHORT_ANSWER_SECONDS).ends()
         return ends
 
     def topic_id(self, topic: str) -> str:
-        """The id at the last call of ``ends``, or "" when Kafka did not answer."""
+        """The id of a topic at the last call of ``ends`` for it, or "" when Kafka did not answer."""
         return self._ids.get(topic, "")
 
 
 def topic_reader(settings: Settings, *, answer_seconds: float | None = None) -> KafkaTopicReader:
-    """Reads the topics that the workers read. ``answer_seconds``: longest wait for an answer."""
+    """A reader of the topics that workers read. ``answer_seconds``: longest wait for an answer of Kafka; None: the default."""
     topics = settings.kafka.topics(registry_of(settings).codes)
     if answer_seconds is None:
         return KafkaTopicReader(settings.kafka, topics=topics)
@@ -96,13 +96,13 @@ def topic_reader(settings: Settings, *, answer_seconds: float | None = None) -> 
 
 
 def topics_shown(settings: Settings) -> str:
-    """The name of the topic, or what stands for those of portals."""
+    """The name of the only topic, or for topics of portals their prefix and "CODE"."""
     topics = settings.kafka.topics(registry_of(settings).codes)
     return topics[0] if len(topics) == 1 else f"{settings.kafka.portal_prefix}CODE"
 
 
 def audit_service(settings: Settings, storage: Storage) -> AuditService:
-    """The service over this storage. It connects to Kafka only when the topic is audited."""
+    """The service of the audit. It connects to Kafka when an audit asks what workers have in hand or compares the topic."""
     topics = settings.kafka.topics(registry_of(settings).codes)
     return AuditService(
         storage.audit(),
@@ -121,7 +121,7 @@ def audit_service(settings: Settings, storage: Storage) -> AuditService:
 
 
 def retention_service(settings: Settings, storage: Storage) -> RetentionService:
-    """The service over this storage. It asks Kafka what workers have in hand."""
+    """The service of retention. It asks Kafka what workers have in hand."""
     audit = storage.audit()
     in_hand = WorkInHand(audit, (topics_shown(settings), lambda: topic_reader(settings, answer_seconds=SHORT_ANSWER_SECONDS)))
     recount = partial(audit_service(settings, storage).repair, raise_epoch=False)
@@ -131,7 +131,7 @@ def retention_service(settings: Settings, storage: Storage) -> RetentionService:
 
 
 def dossier_service(settings: Settings, storage: Storage) -> DossierService:
-    """The service over this storage."""
+    """The service that explains dossiers."""
     return DossierService(
         storage.dossier_reader(),
         storage.exclusions(),
@@ -141,7 +141,7 @@ def dossier_service(settings: Settings, storage: Storage) -> DossierService:
 
 
 def report_sources(settings: Settings, storage: Storage) -> ReportSources:
-    """What reports are made of. They ask Kafka how much of the topic is counted."""
+    """The sources of reports. A report asks Kafka which offsets are acknowledged, to tell whether it is complete."""
     topic = topic_reader(settings, answer_seconds=SHORT_ANSWER_SECONDS)
 
     def offsets() -> TopicOffsets:
@@ -180,7 +180,7 @@ def verification_service(settings: Settings, storage: Storage) -> VerificationSe
 
 
 def exclusion_service(settings: Settings, storage: Storage) -> ExclusionService:
-    """The service over this storage. It recounts as a repair does, without a raised epoch: what comes later wins over it."""
+    """The service that excludes dossiers. It recounts without a raised epoch: later recounts of workers replace its own."""
     audit = audit_service(settings, storage)
     return ExclusionService(
         storage.exclusions(),
@@ -191,13 +191,13 @@ def exclusion_service(settings: Settings, storage: Storage) -> ExclusionService:
 
 
 def finding_service(settings: Settings, storage: Storage) -> FindingService:
-    """The service over this storage."""
+    """The service that searches findings."""
     catalogue = storage.catalogue().entries
     return FindingService(storage.findings(), registry_of(settings), catalogue=catalogue)
 
 
 def catalogue_service(settings: Settings, storage: Storage) -> CatalogueService:
-    """The service over this storage."""
+    """The service of the catalogue."""
     recount = CatalogueRecount(
         storage.catalogue_recounts(),
         index=storage.dossier_index(),
@@ -225,7 +225,7 @@ def feature_routes(settings: Settings, storage: Storage, board: BoardSources) ->
 
 
 def figures_registry(settings: Settings, reader: TallyReader, process: CollectorRegistry) -> CollectorRegistry:
-    """A registry of the gauges that need the storage; those that do not are added to the registry of the ``process``."""
+    """A new registry of the gauges that need the storage. Gauges of thresholds, which do not, are added to ``process``."""
     agencies, clock = registry_of(settings), parse_clock(settings.clock)
     process.register(PolicyCollector(registry=agencies, clock=clock, policies=settings.thresholds))
     figures = CollectorRegistry()

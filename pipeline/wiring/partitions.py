@@ -13,13 +13,13 @@ from pipeline.kafka.partition_lag import PartitionStates
 
 
 class PartitionCollector(Collector):
-    """Exports the last answer of the brokers; asks nothing itself."""
+    """Exports the last state of the partitions that is known. A scrape asks the brokers nothing."""
 
     def __init__(self, state: Callable[[], PartitionStates]) -> None:
         self._state = state
 
     def collect(self) -> Iterator[Any]:
-        """A series for each partition, as far as the brokers answered."""
+        """Lag and number of readers of each partition, as far as the brokers answered."""
         lag, readers = (
             GaugeMetricFamily(metric.name, metric.help, labels=metric.labels)
             for metric in (names.PARTITION_LAG, names.PARTITION_READERS)

@@ -1,7 +1,7 @@
-"""Counts dossiers in a database that counted events: the step of migration 0013, before a worker reads.
+"""Makes a database that counted events count dossiers: the step of migration 0013, before a worker reads from Kafka.
 
-Every stored event is copied to ``dossier_messages``, its dossier is resolved as a worker would, and all tallies are recounted. It
-may end anywhere: the months that are done are recorded, and everything else can be repeated.
+Every stored event is copied to ``dossier_messages``, its dossier is resolved as by a worker, and all tallies are recounted.
+The step may break off anywhere: the months that are done are recorded, and everything else can be repeated.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def _chunks(old: OldEvents, month: int, registry: AgencyRegistry) -> Iterator[pa
 
 
 def _as_messages(rows: pa.Table, registry: AgencyRegistry) -> pa.Table:
-    """Old rows in the columns of ``dossier_messages``; the unit is decided again (``domain.units``)."""
+    """Rows of the old table as rows of ``dossier_messages``. The unit of each is decided again (``domain.units``)."""
     units, named = _units(rows, registry)
     columns = {name: rows.column(name) for name in rows.column_names}
     columns["agency"] = units
@@ -124,7 +124,7 @@ def _units(rows: pa.Table, registry: AgencyRegistry) -> tuple[pa.Array, pa.Array
 
 
 def _recount(clickhouse: ClickHouse, store: ClickHouseStore, repair: ClickHouseRepair, month: int) -> None:
-    """Recount everything of a month of UTC, and the civil days that begin or end in it."""
+    """Recount all minutes of a month in UTC, and all tiers of the civil days that begin or end in this month."""
     first, end = month_start(month), month_end(month)
     store.recount_minutes(Span(first, end))
     days = [(first + dt.timedelta(days=number)).date() for number in range((end - first).days + 1)]

@@ -1,4 +1,4 @@
-"""The ClickHouse servers of the settings, one by one, for an examination: each can be asked although others do not answer."""
+"""The ClickHouse servers of the settings, each examined alone, so that one can be asked although others do not answer."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _WRITING: Final = ("INSERT", "ALTER", "CREATE TABLE", "DROP TABLE", "OPTIMIZE")
 
 
 class ExaminedServer:
-    """One server. Every method reads, and raises ``PortalPulseError`` with a remedy when it cannot.
+    """One ClickHouse server. Methods only read, and raise ``PortalPulseError`` with a remedy when the server does not let them.
 
     Attributes:
-        name: for messages, without the password.
-        place: (shard, replica), both from 1; None for a single server.
-        user: as whom it is asked.
-        database: where the tables are.
+        name: the server's address for messages, without the password.
+        place: (shard, replica), both counted from 1; None for a single server.
+        user: the user as which the server is asked.
+        database: the database with the server's tables.
     """
 
     def __init__(self, target: Target, layout: Layout | None = None, place: tuple[int, int] | None = None) -> None:
@@ -50,33 +50,45 @@ class ExaminedServer:
         self._system = ClickHouse(replace(self._target, database=_SYSTEM))
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections to the server."""
         self._tables.close()
         self._system.close()
 
     @property
     def tls(self) -> tuple[str, int] | None:
-        """Host and port where the server speaks TLS; None without TLS."""
+        """Host and port of a server with TLS; None: the server is used without TLS."""
         return (self._target.host, self._target.port) if self._target.secure else None
 
     def identity(self) -> ServerIdentity:
-        """Version, user, start and clock."""
+        """Version, user, start time and clock of the server."""
         return self._ask(self._system, server_state.read_identity)
 
     def schema(self) -> Schema:
-        """The migrations."""
+        """The migrations that the server's database has."""
         return self._ask(self._tables, server_state.read_schema)
 
     def refuse_incomplete_tables(self) -> None:
-        """Raises: UnavailableError: a row policy hides rows from this user."""
+        """Check that no rows are hidden.
+
+        Raises:
+            UnavailableError: a row policy hides rows from this user.
+        """
         self._ask(self._tables, lambda tables: refuse_hidden_rows(tables, WHOLE_TABLES))
 
     def refuse_expiring_tables(self) -> None:
-        """Raises: UnavailableError: a table deletes rows by itself."""
+        """Check that no table has a TTL.
+
+        Raises:
+            UnavailableError: a table deletes rows by itself.
+        """
         self._ask(self._tables, lambda tables: refuse_expiring_rows(tables, WHOLE_TABLES))
 
     def check_position(self) -> None:
-        """Raises: UnavailableError: the server has another shard than the settings say."""
+        """Check that the server has the shard that the settings give it.
+
+        Raises:
+            UnavailableError: the server has another shard.
+        """
         if self._layout is None or self.place is None:
             self._ask(self._tables, check_single_server)
         else:
@@ -84,32 +96,36 @@ class ExaminedServer:
             self._ask(self._tables, lambda tables: is_noted(tables, number, count))
 
     def missing_rights(self) -> tuple[str, ...]:
-        """The rights of a worker that the user lacks; every one is a whole ``GRANT`` without ``TO user``."""
+        """The rights that a worker needs and the user lacks, each as the text between ``GRANT`` and ``TO user``."""
         return self._missing([f"{right} ON {self.database}.*" for right in _WRITING])
 
     def missing_cluster_rights(self) -> tuple[str, ...]:
-        """What every reader of a cluster needs and this user lacks."""
+        """The rights that every reader of a cluster needs and the user lacks."""
         if self._layout is None:
             return ()
         return self._missing([f"SYSTEM SYNC REPLICA ON {self.database}.*"])
 
     def lacks(self, right: str) -> bool:
-        """Whether this user lacks a right, as ``SELECT ON system.replicas``."""
+        """Whether the user lacks a right, for example ``SELECT ON system.replicas``."""
         return bool(self._missing([right]))
 
     def _missing(self, wanted: Sequence[str]) -> tuple[str, ...]:
         return self._ask(self._system, lambda system: server_state.missing_rights(system, wanted))
 
     def disks(self) -> tuple[Disk, ...]:
-        """The disks."""
+        """The disks of the server."""
         return self._ask(self._system, server_state.read_disks)
 
     def replicas(self) -> tuple[ReplicaTable, ...]:
-        """The replicated tables."""
+        """The replicated tables of the server, with their state."""
         return self._ask(self._tables, server_state.read_replicas)
 
     def check_cluster(self) -> None:
-        """Raises: ConfigurationError: the server does not know the cluster, or with other shards or servers than the settings."""
+        """Check that the server knows the cluster of the settings.
+
+        Raises:
+            ConfigurationError: it does not know the cluster, or with another number of shards or servers.
+        """
         if self._layout is None:
             return
         name, wanted = self._layout.name, (len(self._layout.shards), sum(map(len, self._layout.shards)))
@@ -133,7 +149,7 @@ class ExaminedServer:
 
 
 def servers_of(settings: Settings, *, seconds: float) -> list[ExaminedServer]:
-    """The servers of the settings; none for the embedded engine. ``seconds``: the longest wait for an answer.
+    """The ClickHouse servers of the settings; empty for the embedded engine. ``seconds``: longest wait for an answer.
 
     Raises:
         ConfigurationError: an address or the file of authorities cannot be used.

@@ -1,4 +1,4 @@
-"""Opens ClickHouse: for processes that bring its schema up to date, and for those that only read."""
+"""Opens the storage: for processes that bring its schema up to date, and for processes that only read."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def target_of(settings: Settings) -> Target:
     """The ClickHouse server or folder of the settings.
 
     Raises:
-        ConfigurationError: the address cannot be parsed, or the file of authorities cannot be used.
+        ConfigurationError: the address is malformed, or the file of authorities cannot be used.
     """
     clickhouse = settings.clickhouse
     trust_of(clickhouse.ca_file, variable="PORTALPULSE_CLICKHOUSE__CA_FILE")
@@ -61,7 +61,7 @@ def target_of(settings: Settings) -> Target:
 
 
 def layout_of(settings: Settings) -> Layout | None:
-    """The servers of a cluster, or None for a single ClickHouse.
+    """The servers of the cluster in the settings, or None for a single ClickHouse.
 
     Raises:
         ConfigurationError: the addresses are wrong.
@@ -80,9 +80,9 @@ def layout_of(settings: Settings) -> Layout | None:
 def migrated_storage(
     settings: Settings, *, observer: Observer | None = None, applied: list[Migration] | None = None
 ) -> Iterator[Storage]:
-    """A storage with the newest schema and registry, closed at the end. For workers and ``migrate``.
+    """Open a storage, apply missing migrations and write the registry; close it when the block ends.
 
-    ``applied`` receives the migrations that were missing.
+    For workers and ``migrate``. The migrations that were missing are added to ``applied``.
 
     Raises:
         ConfigurationError: the registry of the settings cannot be used.
@@ -101,9 +101,9 @@ def migrated_storage(
 
 @contextmanager
 def opened_storage(settings: Settings, *, wait: float = 0.0) -> Iterator[Storage]:
-    """A storage with the schema of this release, closed at the end. Nothing is written.
+    """Open a storage and check that it has the schema of this release; close it when the block ends. Writes nothing.
 
-    ``wait``: seconds to wait for a worker that brings the schema up to date.
+    ``wait``: for how many seconds to wait for a worker to bring the schema up to date.
 
     Raises:
         ConfigurationError: the registry of the settings cannot be used.
@@ -131,31 +131,31 @@ def opened_storage(settings: Settings, *, wait: float = 0.0) -> Iterator[Storage
 
 
 class _Opened(Protocol):
-    """A storage before it is used."""
+    """An opened storage that is not yet migrated or checked."""
 
     storage: Storage
 
     @property
     def everywhere(self) -> ClickHouse:
-        """Where the tables are that every server has."""
+        """The ClickHouse with the tables that every server has."""
         ...
 
     @property
     def parts(self) -> Sequence[ClickHouse]:
-        """Every ClickHouse with tables of its own; rows may be hidden in each."""
+        """Every ClickHouse with its own tables: the single one, or those of the shards."""
         ...
 
     def migrate(self, registry: AgencyRegistry) -> tuple[Migration, ...]:
-        """Bring the schema and the registry up to date."""
+        """Bring the schema and the registry of agencies up to date; return the migrations that were applied."""
         ...
 
     def check_position(self) -> None:
-        """Refuse shards that are not those of the settings."""
+        """Check that each server has the shard that the settings give it; raise an error if not."""
         ...
 
 
 class _Single:
-    """One ClickHouse."""
+    """A single ClickHouse, embedded or a server."""
 
     def __init__(self, clickhouse: ClickHouse) -> None:
         self.storage: Storage = ClickHouseStorage(clickhouse)
@@ -172,7 +172,7 @@ class _Single:
 
 
 class _Several:
-    """A cluster."""
+    """A cluster of ClickHouse servers."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
@@ -219,12 +219,12 @@ def _opened(settings: Settings, observer: Observer | None, prepared: Callable[[_
 
 
 def variable_of(layout: Layout | None) -> str:
-    """The setting that names the storage."""
+    """The name of the setting that has the storage's address."""
     return "PORTALPULSE_CLICKHOUSE__URL" if layout is None else "PORTALPULSE_CLICKHOUSE__SHARDS"
 
 
 def unavailable(error: SinkError, target: Target, *, variable: str) -> UnavailableError:
-    """The sentence about a storage that a worker would wait for, or stop at. ``variable``: the setting that names it."""
+    """The error of a command for an error of the storage. ``variable``: the name of the setting with the address."""
     if not isinstance(error, Retryable):
         return UnavailableError(str(error), remedy=remedy_of(error, target))
     reason = str(error).removeprefix(f"{target.display_name}: ").rstrip(".")
@@ -247,19 +247,19 @@ def unavailable(error: SinkError, target: Target, *, variable: str) -> Unavailab
 
 
 def migrate_storage(settings: Settings) -> tuple[Migration, ...]:
-    """Bring the schema up to date; returns the migrations that were applied."""
+    """Bring the schema of the storage up to date; return the migrations that were applied."""
     applied: list[Migration] = []
     with migrated_storage(settings, applied=applied):
         return tuple(applied)
 
 
 def prepare(clickhouse: ClickHouse, registry: AgencyRegistry) -> tuple[Migration, ...]:
-    """Apply missing migrations and write the registry of agencies; returns the migrations that were applied."""
+    """Apply missing migrations and write the registry of agencies; return the migrations that were applied."""
     done = migrate(clickhouse, steps={number: partial(step, clickhouse) for number, step in _steps(registry).items()})
     write_agencies(clickhouse, registry)
     return done
 
 
 def _steps(registry: AgencyRegistry) -> dict[int, Callable[[ClickHouse], None]]:
-    """What is done after the statements of some migrations."""
+    """Number of a migration -> what is done after its statements."""
     return {13: lambda clickhouse: recount_dossiers(clickhouse, registry), 17: note_every_dossier}

@@ -1,4 +1,4 @@
-"""Runs a worker, and says how healthy it is."""
+"""Runs a worker, and tells whether it is healthy and ready."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ log = get_logger("wiring")
 def run_worker(settings: Settings, *, all_in_one: bool, create_topic: bool, board: Path | None = None) -> None:
     """Run a worker until SIGTERM or Ctrl-C; with ``all_in_one`` it also serves agency gauges, reports and the board.
 
-    ``board``: the folder of the board's page; None: there is none.
+    ``board``: the folder of the board's page; None: the worker serves no page.
     """
     shutdown = GracefulShutdown()
     shutdown.listen()
@@ -141,7 +141,7 @@ async def _run_worker(
 
 
 def dossier_keeper(settings: Settings, storage: Storage, steps: IngestSteps, metrics: WorkerMetrics) -> DossierKeeper:
-    """What keeps the table of dossiers in this worker."""
+    """The keeper of this worker, which keeps the table of dossiers."""
     return DossierKeeper(
         storage.dossier_table(),
         storage.dossier_histories(),
@@ -155,7 +155,7 @@ def dossier_keeper(settings: Settings, storage: Storage, steps: IngestSteps, met
 
 
 def byte_removal(settings: Settings, storage: Storage, steps: IngestSteps) -> ByteRemoval:
-    """What removes the bytes of rejected messages in this worker."""
+    """The part of this worker that removes the bytes of rejected messages."""
     return ByteRemoval(
         storage.received_bytes(),
         kept_for=dt.timedelta(days=settings.dead_letters.bytes_days),
@@ -165,7 +165,11 @@ def byte_removal(settings: Settings, storage: Storage, steps: IngestSteps) -> By
 
 
 def worker_health(worker: Worker, stall_seconds: float) -> Health:
-    """Healthy while the worker makes progress or has nothing to do; ready once it has joined the group."""
+    """The health of a worker.
+
+    It is healthy while it makes progress, has nothing to do or waits for the storage, and ready when it has joined the group and
+    the storage answers.
+    """
     return replace(_worker_health(worker, stall_seconds), unread_offsets=worker.unread.total)
 
 

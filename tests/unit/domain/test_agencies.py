@@ -174,7 +174,7 @@ def test_a_wrong_registry_is_refused(lines, words):
         (HEADER.replace(",", ";").encode(), "units.csv, line 1: the column code is missing."),
         (
             HEADER.replace("reports_from", "reports_from,block").encode(),
-            "units.csv, line 1, column block: the column is there twice.",
+            "units.csv, line 1, column block: this column is there twice.",
         ),
         (HEADER.encode(), "units.csv has no agencies."),
         (f"{HEADER}{row('A01')}\n{row('A02')}\n".encode("utf-16"), "units.csv, line 1: the byte 0xFF is not UTF-8."),
