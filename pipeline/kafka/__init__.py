@@ -1,1 +1,1 @@
-"""All that knows Faust and aiokafka: transport, record batches, app, worker, preflight, topic identity, errors, security."""
+"""The only package that uses Faust and aiokafka: transport, worker, record batches, preflight, topic identity, errors."""

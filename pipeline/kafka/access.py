@@ -1,7 +1,7 @@
-"""Checks that the brokers can be used, and says in one sentence why not: librdkafka itself only reports a missing answer.
+"""Checks that the brokers can be used, or says in one sentence why not: librdkafka itself only reports that no answer came.
 
 Every command that uses Kafka checks here first. Brokers also advertise the addresses at which clients have to reach them. A
-client that cannot reach these waits until its timeout, so they are tried here.
+client that cannot reach an advertised address waits until its timeout, so this module tries to connect to these addresses.
 
 A refused password, a certificate that is not accepted or a wrong protocol reaches a librdkafka client only through its
 ``error_cb``, while the waiting call ends with "broker transport failure". ``Reports`` keeps these errors.
@@ -54,11 +54,11 @@ _NOT_AUTHORIZED: Final = frozenset(
 
 
 class Reports(list[KafkaError]):
-    """The latest errors of a librdkafka client; give ``add`` to it as ``error_cb``.
+    """The latest errors that a librdkafka client reported. The client must have ``add`` as its ``error_cb``.
 
     Attributes:
-        lines: the latest lines of the client's log, if it was given ``logger()`` as its ``logger``. That a broker ends the
-            connection is only logged, never an error.
+        lines: the latest lines of the client's log, if the client has ``logger()`` as its ``logger``. librdkafka only logs, and
+            does not report as an error, that a broker ended the connection.
     """
 
     _LIMIT: Final = 50
@@ -73,7 +73,7 @@ class Reports(list[KafkaError]):
         del self[: -self._LIMIT]
 
     def named_broker(self, bootstrap: Sequence[str]) -> tuple[list[str], str] | None:
-        """The address of a broker that another one named and that cannot be reached, and the problem; None without one."""
+        """The address of an advertised broker that cannot be reached, and the problem; None: no error is about such a broker."""
         for report in reversed(self):
             found = _NAMED_BROKER.match(report.str())
             if found is not None and found["address"] not in bootstrap:
@@ -81,7 +81,7 @@ class Reports(list[KafkaError]):
         return None
 
     def logger(self) -> logging.Logger:
-        """A logger that keeps its lines here and writes nothing."""
+        """A logger that keeps its lines in ``lines`` and prints nothing."""
         logger = logging.Logger("portalpulse.kafka_access")  # noqa: LOG001 - it belongs to one client and is not registered
         logger.addHandler(_ListHandler(self.lines, self._LIMIT))
         return logger
@@ -108,18 +108,20 @@ def topics_of(
     option: str = "",
     client: Callable[[dict[str, Any]], Any] = AdminClient,
 ) -> dict[str, TopicMetadata]:
-    """All topics that may be seen, by name. Asking for one by its name may create it.
+    """All topics that this user may see, by name, after checking that the brokers that are needed can be reached.
+
+    All topics are requested, because a request for one topic by its name may create it.
 
     Args:
         bootstrap: broker addresses, host:port.
-        security: whose protocol, login and certificate authorities are used.
+        security: the settings with protocol, login and certificate authorities.
         used: the topic that will be read or written: the leaders of its partitions have to be reachable.
         timeout: longest wait for an answer, in seconds.
-        option: of the command line, that names the addresses; empty: they come from a setting.
+        option: the command-line option that gave the addresses; empty: they come from a setting.
         client: makes an admin client; a test passes its own.
 
     Raises:
-        UnavailableError: no broker answers, it refuses access, or a broker that it advertises cannot be reached.
+        UnavailableError: no broker answers, a broker refuses access, or an advertised broker cannot be reached.
         ConfigurationError: the file of authorities cannot be read.
     """
     refuse_false_brokers(bootstrap, security, option=option)
@@ -165,7 +167,7 @@ def topics_of(
 
 
 def _needed(found: ClusterMetadata, topic: str) -> list[str]:
-    """Addresses of the brokers that lead the partitions of a topic, or of the one that would create it."""
+    """Addresses of the brokers that lead partitions of a topic; if it does not exist, of the controller, which creates topics."""
     known = found.topics.get(topic)
     numbers = {found.controller_id} if known is None else {part.leader for part in known.partitions.values()}
     needed: list[BrokerMetadata] = [broker for number, broker in found.brokers.items() if number in numbers]
@@ -173,7 +175,7 @@ def _needed(found: ClusterMetadata, topic: str) -> list[str]:
 
 
 def _connection_problem(addresses: Sequence[str], *, timeout: float) -> str | None:
-    """Try to connect to all of them at once; returns why one cannot be reached, or None.
+    """Try to connect to all addresses at once; return why one of them cannot be reached, or None.
 
     The threads are not joined: resolving a name may take longer than ``timeout``.
     """
@@ -211,16 +213,16 @@ def refusal(
     reading: bool = False,
     option: str = "",
 ) -> UnavailableError:
-    """Why the brokers cannot be used, with a remedy that fits.
+    """The error that says why the brokers cannot be used, with a remedy that fits the cause.
 
     Args:
-        error: what the call ended with.
-        bootstrap: the addresses that were asked.
-        security: what was presented to them.
-        reports: what the client reported meanwhile; it names the cause where ``error`` only says that no answer came.
-        what: what was asked for, for the sentence.
-        reading: messages were being read.
-        option: of the command line, that names the addresses; empty: they come from a setting.
+        error: the error with which a call of the client ended.
+        bootstrap: the broker addresses that were asked.
+        security: the settings with the protocol and login that were used.
+        reports: errors that the client reported meanwhile; they name the cause when ``error`` only says that no answer came.
+        what: what the call asked for, for the sentence.
+        reading: whether the call read messages.
+        option: the command-line option that gave the addresses; empty: they come from a setting.
     """
     address = ", ".join(bootstrap)
     found = _root_cause([*reports, error])
@@ -243,7 +245,7 @@ def refusal(
         return access_errors.not_ready(bootstrap, text)
     elif code in _UNREADABLE and reading:
         problem = f"A record batch from Kafka at {address} cannot be unpacked by this command: {text}."
-        remedy = "Skip it: replay before it (--to-offset) and behind it (--from-offset), audit without --kafka deep."
+        remedy = "Skip the batch: replay before it (--to-offset) and after it (--from-offset), audit without --kafka deep."
     elif found.retriable() or code < 0:
         problem = f"No Kafka broker answers at {address}: {text}."
         if what and code not in _NO_CONNECTION:  # brokers have answered before
@@ -261,7 +263,7 @@ def refusal(
 
 
 def _root_cause(errors: Sequence[KafkaError]) -> KafkaError:
-    """The error nearest to the cause: a refusal before a broken connection, a broken connection before a missing answer."""
+    """The error that says most about the cause: a refusal, else a wrong protocol, else an unknown host, else the last one."""
     for is_cause in (
         lambda error: error.code() in _DECIDED or error.code() in _NOT_AUTHORIZED,
         _protocol_mismatch,
@@ -273,17 +275,17 @@ def _root_cause(errors: Sequence[KafkaError]) -> KafkaError:
 
 
 def _protocol_mismatch(error: KafkaError) -> bool:
-    """TLS met plain text, or the broker expected a login and got none: librdkafka guesses so in its text."""
+    """Whether client and broker use different protocols: TLS and plain text, or with and without a login (librdkafka's guess)."""
     return error.code() == KafkaError._SSL or "security.protocol" in error.str()  # noqa: SLF001
 
 
 def _disconnected_in_handshake(line: str) -> bool:
-    """Whether this line says that a broker closed a connection before the handshake was over."""
+    """Whether a line of the client's log says that a broker closed a connection before the handshake was over."""
     return "isconnected" in line and any(state in line for state in ("APIVERSION", "AUTH", "SSL_HANDSHAKE"))
 
 
 def _wants_a_login(lines: Sequence[str], security: KafkaSettings) -> bool:
-    """Whether every connection was made and closed by the broker at once: behind TLS it says no more when a login is missing."""
+    """Whether the broker closed every connection just after it was made: with TLS it does so when a login is missing."""
     lost = [line for line in lines if "FAIL" in line]
     return not uses_sasl(security) and len(lost) > 1 and all("isconnected" in line and "state UP" in line for line in lost)
 

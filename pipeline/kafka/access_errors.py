@@ -1,4 +1,4 @@
-"""The errors for brokers that cannot be used: one sentence and one remedy for each cause, for every client library."""
+"""The errors for brokers that cannot be used: one sentence and one remedy for each cause, the same for all client libraries."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _SET_PROTOCOL = "Set PORTALPULSE_KAFKA__SECURITY_PROTOCOL to what this port expe
 
 
 def unreachable(bootstrap: Sequence[str], named: Iterable[str], problem: str) -> UnavailableError:
-    """The error for brokers that answer and advertise an address that cannot be reached.
+    """The error for brokers that answer, but advertise an address that cannot be reached.
 
     Args:
-        bootstrap: the addresses that were asked, and answer.
-        named: the addresses that they name, host:port.
-        problem: what a connection to one of them ended with.
+        bootstrap: the broker addresses that were asked and answered.
+        named: the addresses that these brokers advertise, host:port.
+        problem: how a connection to an advertised address failed.
     """
     shown, brokers = ", ".join(bootstrap), ", ".join(sorted(named))
     if not brokers:
@@ -35,8 +35,8 @@ def not_a_broker(addresses: Sequence[str], *, option: str = "") -> UnavailableEr
     """The error for addresses at which another program answers.
 
     Args:
-        addresses: those that answer so.
-        option: of the command line, that names the addresses; empty: they come from a setting.
+        addresses: the addresses at which another program answers.
+        option: the command-line option that gave the addresses; empty: they come from a setting.
     """
     return UnavailableError(
         f"What answers at {', '.join(addresses)} is not a Kafka broker: its answer cannot be read.",
@@ -45,7 +45,7 @@ def not_a_broker(addresses: Sequence[str], *, option: str = "") -> UnavailableEr
 
 
 def named_by(option: str) -> str:
-    """What names the addresses of brokers: an option of the command line, where there is one, and a setting."""
+    """The option (if there is one) and the setting that give the addresses of brokers, for a sentence."""
     return f"{option} or {_SETTING}" if option else _SETTING
 
 
@@ -58,7 +58,7 @@ def login_refused(address: str, security: KafkaSettings) -> UnavailableError:
 
 
 def no_login_here(address: str, security: KafkaSettings) -> UnavailableError:
-    """The error for a port that takes no logins, when one was tried."""
+    """The error for a port without logins when a login was tried."""
     return UnavailableError(
         f"Kafka at {address} takes no login on this port ({security.security_protocol} was tried).",
         remedy=_SET_PROTOCOL,
@@ -69,7 +69,7 @@ def mechanism_refused(address: str, security: KafkaSettings) -> UnavailableError
     """The error for brokers that do not offer the SASL mechanism."""
     return UnavailableError(
         f"Kafka at {address} does not take {security.sasl_mechanism}.",
-        remedy="Set PORTALPULSE_KAFKA__SASL_MECHANISM to one that it takes.",
+        remedy="Set PORTALPULSE_KAFKA__SASL_MECHANISM to a mechanism that the broker takes.",
     )
 
 
@@ -82,7 +82,7 @@ def certificate_not_accepted(address: str, reason: str = "") -> UnavailableError
 
 
 def wrong_protocol(address: str, security: KafkaSettings) -> UnavailableError:
-    """The error for a broker that ended the connection: TLS met plain text, or it expected a login."""
+    """The error for a broker that ended the connection because it expects another protocol, TLS or a login."""
     return UnavailableError(
         f"Kafka at {address} does not speak {security.security_protocol} on this port: it ended the connection.",
         remedy=_SET_PROTOCOL,
@@ -103,7 +103,7 @@ def not_ready(bootstrap: Sequence[str], reason: str) -> UnavailableError:
 
 
 def missing_portals(settings: KafkaSettings) -> ConfigurationError:
-    """No agency of the registry has a topic."""
+    """The error when no agency of the registry has a topic."""
     return ConfigurationError(
         f"No topic of a portal exists on {', '.join(settings.bootstrap)}: none of {settings.portal_prefix}CODE, for any agency.",
         remedy="Create one for each portal, or correct PORTALPULSE_KAFKA__PORTAL_PREFIX; docs/kafka_access.md has the commands.",

@@ -1,4 +1,4 @@
-"""The Faust app of one worker: settings, the ingest agent, nothing at import and nothing in module state."""
+"""Makes the Faust app of one worker: its settings and its one agent. Importing this module changes nothing."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ def create_app(
 
     Args:
         settings: brokers and group.
-        topics: those that are read; one that does not exist yet is read from its beginning when it does.
-        offer: receives every fetch.
-        fail: called with an error of the agent; Faust would restart the agent after the messages that it had.
+        topics: the topics that are read. A topic that does not exist yet is read from its beginning once it exists.
+        offer: called with every fetch.
+        fail: called with an error of the agent, to end the worker: Faust would restart the agent after the messages that it had.
         record_unread: see ``BatchTransport``.
-        budget: nothing is fetched while it is full.
-        data_dir: Faust's own folder; stays empty.
+        budget: the memory budget; nothing is fetched while it is full.
+        data_dir: the folder of data, in which Faust gets a folder that stays empty.
         loop: the event loop of the worker.
-        group_storage: whose offsets the group must have; None: anybody's.
+        group_storage: the storage to which the offsets of the group must belong; None: they may belong to any.
     """
     if len(topics) > 1:
         _expect_missing(topics)
@@ -115,7 +115,7 @@ def create_app(
 
 
 def _expect_missing(topics: Sequence[str]) -> None:
-    """Keep two libraries from reporting, with every refresh of the metadata, that portals have no topic yet."""
+    """Keep Faust and aiokafka from logging at every refresh of metadata that some portals have no topic yet."""
     expected = frozenset(topics)
 
     def unexpected(record: logging.LogRecord) -> bool:
@@ -127,12 +127,12 @@ def _expect_missing(topics: Sequence[str]) -> None:
 
 
 def _literal(folder: Path) -> Path:
-    """The folder escaped for Faust, which formats braces and expands a tilde."""
+    """The path of a folder escaped for Faust, which would format braces and expand a tilde in it."""
     return Path(str(folder.absolute()).replace("{", "{{").replace("}", "}}"))
 
 
 def _fetch_of(event: Any) -> Fetch:
-    """The fetch of an event. The event drops its batches: it lives until it is acknowledged, long after they are stored."""
+    """The fetch in an event of the stream. Removes the batches from the event, which lives until it is acknowledged."""
     message = event.message
     batches: Sequence[Any] = message.value
     event.value = message.value = None

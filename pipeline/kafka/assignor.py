@@ -1,8 +1,9 @@
-"""Gives the partitions of the group out with Faust's assignor, which fails when a topic has fewer of them than before.
+"""Assigns partitions to the members of the group with Faust's assignor, also when a topic has fewer partitions than before.
 
-Faust's assignor keeps what each member had. A topic that is created again with fewer partitions, or whose metadata is incomplete
-for a moment, leaves members with partitions that it does not have. The assignor then fails without a word (``AssertionError()``),
-gives them out all the same, or looks for a place for them without end. Here each member forgets them first.
+Faust's assignor keeps the partitions that each member had. When a topic is created again with fewer partitions, or its metadata
+is incomplete for a moment, members have partitions that do not exist. Faust's assignor then fails with an empty
+``AssertionError()``, assigns these partitions all the same, or never ends. This assignor first removes such partitions from every
+member.
 """
 
 from __future__ import annotations
@@ -16,15 +17,15 @@ from faust.assignor.partition_assignor import PartitionAssignor
 
 
 class ExistingPartitionsAssignor(PartitionAssignor):  # type: ignore[misc] # Faust is untyped here
-    """Faust's assignor for members that may have partitions which no longer exist."""
+    """Faust's assignor, which first removes partitions that no longer exist from the members."""
 
     def assign(self, cluster: Any, member_metadata: Mapping[str, Any]) -> Any:
-        """The assignment of each member; a topic without partitions in the metadata is nobody's."""
+        """The assignment of each member. A topic without partitions in the metadata is assigned to nobody."""
         return super().assign(cluster, {member: _existing(metadata, cluster) for member, metadata in member_metadata.items()})
 
 
 def _existing(metadata: Any, cluster: Any) -> ConsumerProtocolMemberMetadata:
-    """What a member told when it joined, without the partitions that the topics do not have."""
+    """What a member sent when it joined, without partitions that its topics do not have."""
     told = ClientMetadata.loads(metadata.user_data)
 
     def kept(partitions: Mapping[str, list[int]]) -> dict[str, list[int]]:

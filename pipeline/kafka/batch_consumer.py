@@ -1,14 +1,15 @@
-"""A Faust consumer whose stream message is one fetch of one partition: a list of record batches.
+"""A Faust consumer for which one stream message is one fetch of one partition: a list of record batches.
 
-Faust keeps flow control, assignment, acknowledgement and commit. Two parts are replaced: reading messages (``Consumer.getmany``)
-and tracking offsets, which counts fetches instead of messages. Acknowledging a message acknowledges the whole fetch, and only
-unbroken runs of acknowledged fetches are committed. Messages of committed transactions are delivered; aborted transactions are
-never delivered (read_committed). After a rebalance a member reads on after what it took over of the partitions that it keeps:
-reading again from the committed offsets would multiply the traffic, just when the group has fewer workers (reading_progress).
+Flow control, assignment, acknowledgement and commit are Faust's. Two parts are replaced: reading messages (``Consumer.getmany``)
+and tracking offsets, which counts fetches instead of messages. Acknowledging a stream message acknowledges the whole fetch, and
+only unbroken runs of acknowledged fetches are committed. Messages of committed transactions are delivered; those of aborted
+transactions are not (read_committed). After a rebalance a member reads the partitions that it keeps from where it was: reading
+them again from the committed offsets would multiply the traffic, just when the group has fewer workers (reading_progress).
 
-aiokafka would silently skip deleted messages, so it never chooses where to continue. A position outside of the log is handled
-here: unread offsets, which left the log before they were read, are recorded before later offsets are read (``record_unread``).
-Offsets that are not messages (ends of transactions, aborted messages) are committed as soon as everything before them is.
+aiokafka would silently skip deleted messages, so it is not allowed to choose where to continue. This module handles a position
+outside of the log: unread offsets, which left the log before they were read, are recorded before later offsets are read
+(``record_unread``). Offsets that are not messages (ends of transactions, aborted messages) are committed as soon as everything
+before them is.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ log = get_logger("transport")
 
 
 class BatchConsumer(driver.Consumer):  # type: ignore[misc]
-    """Hands out fetches and tracks which of them are acknowledged. See the module."""
+    """Passes fetches to Faust and tracks which of them are acknowledged; see the docstring of the module."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -59,7 +60,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[Any, Any]]:  # noqa: ASYNC109 - Faust's signature
-        """One message for each partition: everything of it that one request returned."""
+        """Yield one message for each partition with an answer to a fetch request: all its record batches."""
         budget: MemoryBudget = self.transport.budget
         if budget.full:
             await asyncio.sleep(_BUDGET_PAUSE)
@@ -90,7 +91,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
                     self._interrupt()
 
     async def _interrupted_since(self, epoch: int) -> bool:
-        """Whether something that was fetched in an epoch may not be handed out."""
+        """Whether reading was interrupted since ``epoch``, so that what was fetched then may not be passed on."""
         if not self.flow_active:  # a rebalance began: Faust seeks before messages flow again
             self._interrupt()
             return True
@@ -101,7 +102,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         return True
 
     async def _seek_again(self) -> None:
-        """``perform_seek``; where it fails, the next fetch repeats it."""
+        """Call ``perform_seek``. When it fails, the next fetch repeats it."""
         try:
             await self.perform_seek()
         # A partition that was revoked in between is an IllegalStateError in aiokafka, an empty assignment an AssertionError.
@@ -110,10 +111,9 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             await asyncio.sleep(_SEEK_PAUSE)
 
     async def seek_to_committed(self) -> Mapping[Any, int | None]:
-        """Seek every partition to its committed offset; returns them.
+        """Seek every partition to its committed offset; return the committed offsets.
 
-        aiokafka does not seek to offset 0, nor where nothing is committed. Messages that were fetched there and not handed out
-        would be passed over.
+        Faust does not seek to offset 0, nor without a committed offset: messages fetched there and not passed on would be lost.
         """
         committed: Mapping[Any, int | None] = await super().seek_to_committed()
         begins: dict[Any, int] = {tp: 0 for tp, offset in committed.items() if offset == 0}
@@ -124,7 +124,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         return committed
 
     async def perform_seek(self) -> None:
-        """Read on after what was taken over of a partition; where nothing was, or another member read on, as committed."""
+        """Continue after the last fetch taken over; without one, or if another member read on, at the committed offset."""
         async with self._seeking:
             self._interrupt()
             epoch = self.progress.epoch
@@ -143,7 +143,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
                 self._acked[tp]  # creates an entry: Faust commits the partitions that it finds here
 
     async def check_group(self) -> None:
-        """End the worker when any offset of the group belongs to another storage."""
+        """End the worker when a committed offset of the group, in any partition, belongs to another storage."""
         await self._thread.check_group({tp.topic for tp, _ in self._states()})
 
     async def _commit(self, offsets: Mapping[Any, int]) -> bool:
@@ -153,7 +153,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         return done
 
     def _messages(self, records: Mapping[Any, Any], active: Any) -> Iterator[tuple[Any, Any]]:
-        """A message for the record batches of each partition; ends early when a rebalance begins."""
+        """Yield a stream message with the record batches of each partition. Ends early when a rebalance begins."""
         epoch, generation = self.progress.epoch, self.app.consumer_generation_id
         for tp, batches in records.items():
             if epoch != self.progress.epoch:
@@ -173,16 +173,17 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             yield tp, message
 
     def _handed_out_through(self, positions: Mapping[Any, int]) -> None:
-        """Everything below these positions was handed out or is not a message."""
+        """Note that all messages below these positions were passed on."""
         for tp, position in positions.items():
             self.progress.read_through(tp, position)
             self._acked[tp]  # creates an entry: Faust commits the partitions that it finds here
 
     async def _find_positions(self, out_of_range: Mapping[Any, int | None]) -> None:
-        """Find where to continue reading partitions whose position is not in the log; None: the group has no position.
+        """Find where to continue in partitions whose position is not in the log (None: the group has no position).
 
-        What left the log before it was read is recorded first. A position beyond the end is checked several times, because a new
-        leader learns its end late. If it stays there, brokers lost messages, and their log is read from the committed offset.
+        Offsets that left the log before they were read are recorded first. A position beyond the end is checked several times,
+        because a new leader learns the end of its log late. If the position stays beyond the end, brokers lost messages, and
+        every partition is read again from its committed offset.
         """
         before = self.progress.epoch
         try:
@@ -214,32 +215,32 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
                 await self._thread.seek_wait({tp: begin})
 
     async def _read_committed_again(self) -> None:
-        """Read every partition again from its committed offset, or from its beginning."""
+        """Read every partition again from its committed offset, or from the beginning of its log when it has none."""
         self._interrupt(forget=True)
         self._read_offset.clear()
         committed = await self.seek_to_committed()
         self.progress.resume(committed, ())
 
     def read_through(self) -> dict[Any, int]:
-        """Offset before which each partition was read, perhaps only into memory; partitions without a position are omitted."""
+        """Partition -> offset before which it was read, perhaps only into memory. Partitions without a position are omitted."""
         return read_through(self._thread._consumer)  # noqa: SLF001
 
     def committed(self) -> dict[Any, int]:
-        """Committed offset of every assigned partition; 0 where it is unknown."""
+        """Assigned partition -> its committed offset; 0: not known."""
         return {tp: self._committed_offset[tp] or 0 for tp, _ in self._states()}
 
     def take(self, message: Any) -> bool:
-        """Whether the worker takes over a fetch; one of before an interruption is handed out again."""
+        """Take over a fetch; return False for a fetch from before an interruption, which will be passed on again."""
         return self.progress.take(message.tp, message.offset, epoch=message.epoch)
 
     def acknowledge(self, message: Any) -> bool:
-        """Acknowledge a fetch. One of an earlier reading is ignored, because its messages are redelivered."""
+        """Acknowledge a fetch. A fetch from before a reading again is ignored, because its messages are redelivered."""
         if not self.progress.acknowledge(message.tp, message.offset, begun=message.begun):
             return False
         return bool(self.ack(message))
 
     def _interrupt(self, *, forget: bool = False) -> None:
-        """Nothing is handed out or committed until the next seek."""
+        """Pass nothing on and commit nothing until the next seek. ``forget``: also forget which fetches were taken over."""
         if forget:
             self.progress.forget()
         else:
@@ -249,27 +250,27 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         self._acked_index.clear()
 
     async def on_partitions_revoked(self, revoked: Iterable[Any]) -> None:
-        """Interrupt reading. Also called before the first join."""
+        """Interrupt reading when the group takes partitions away. Faust also calls this before the first join."""
         self.joined = False
         self._interrupt()
         await super().on_partitions_revoked(revoked)
 
     async def on_partitions_assigned(self, assigned: Iterable[Any], generation_id: int = 0) -> None:
-        """Interrupt reading; when Faust has prepared the new assignment, it seeks and reads on."""
+        """Interrupt reading when the group assigns partitions. Faust seeks and reads on when it has prepared the assignment."""
         self._interrupt()
         await super().on_partitions_assigned(assigned, generation_id)
         self.joined = True
 
     def lag(self) -> int:
-        """Known offsets of the assigned partitions that are not fetched yet, including open transactions."""
+        """Number of known offsets of the assigned partitions that are not fetched yet, with those of open transactions."""
         return behind(self._thread._consumer, lambda state: state.highwater)  # noqa: SLF001
 
     def readable(self) -> int:
-        """The part of the lag before any open transaction: what the next fetch can return."""
+        """Number of offsets that the next fetches can return: ``lag`` without the offsets from an open transaction on."""
         return behind(self._thread._consumer, lambda state: state.lso)  # noqa: SLF001
 
     def ends(self) -> dict[Any, int]:
-        """End offset of every assigned partition, as of the last fetch."""
+        """Assigned partition -> end offset of its log, as the last fetch told it."""
         return {tp: state.highwater for tp, state in self._states() if state.highwater is not None}
 
     def vitals(self) -> ConsumerVitals | None:
@@ -284,14 +285,14 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         )
 
     def _states(self) -> Iterator[tuple[Any, Any]]:
-        """Aiokafka's state of every assigned partition. It belongs to its thread and is only read here."""
+        """The state that aiokafka keeps of every assigned partition, to be read only: it belongs to aiokafka's thread."""
         return partition_states(self._thread._consumer)  # noqa: SLF001
 
     async def _add_gap(self, tp: Any, offset_from: int, offset_to: int) -> None:
-        """Offsets inside a fetch are not gaps; Faust would store each of them."""
+        """Do nothing. Offsets inside a fetch are not gaps, and Faust would keep each of them in memory."""
 
     def _new_offset(self, tp: Any) -> int | None:
-        """The offset to commit: after the unbroken run of acknowledged fetches."""
+        """The offset to commit, which is after the unbroken run of acknowledged fetches; None: nothing new to commit."""
         self._acked[tp].clear()  # Faust's own list of what is acknowledged
         self._acked_index[tp].clear()
         return self.progress.offset_to_commit(tp)

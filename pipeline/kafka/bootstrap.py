@@ -1,4 +1,4 @@
-"""Finds out which of the bootstrap addresses answer."""
+"""Finds out at which of the bootstrap addresses a broker answers."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ _UNREADABLE: Final = (TypeError, ValueError, LookupError, AttributeError, Overfl
 
 
 async def reachable_addresses(settings: KafkaSettings, *, client_id: str, answer_seconds: float) -> tuple[str, ...]:
-    """The addresses that answer. All are asked at once, so that a dead one does not delay the others.
+    """The bootstrap addresses at which a broker answers. All are asked at once, so that a dead one does not delay the others.
 
-    aiokafka's own clients only log why no address answers.
+    When none answers, the error says why. aiokafka's own clients would only log the reason.
 
     Args:
         settings: addresses, encryption and login.
-        client_id: shown in the log of the brokers.
+        client_id: the name of the client in the log of the brokers.
         answer_seconds: longest wait for an answer.
 
     Raises:
-        UnavailableError: none answers; with the first cause that is known.
+        UnavailableError: no broker answers; the error has the first cause that is known.
     """
     asked = {asyncio.create_task(_ask(address, settings, client_id, answer_seconds)): address for address in settings.bootstrap}
     waiting = set(asked)
@@ -66,7 +66,7 @@ async def reachable_addresses(settings: KafkaSettings, *, client_id: str, answer
 
 
 def _tell_of_false(asked: Mapping[asyncio.Task[None], str]) -> None:
-    """Log the addresses at which another program answers: they are skipped."""
+    """Log the addresses that are skipped because another program answers at them."""
     for task, address in asked.items():
         error = task.exception() if task.done() else None
         if isinstance(error, (UnavailableError, *_UNREADABLE)):
@@ -74,7 +74,7 @@ def _tell_of_false(asked: Mapping[asyncio.Task[None], str]) -> None:
 
 
 def _unreadable(error: BaseException, address: str) -> BaseException:
-    """The error of an answer that the client could not take apart; any other one as it is."""
+    """The error to raise: that of another program if the client could not decode an answer, else ``error`` itself."""
     return not_a_broker([address]) if isinstance(error, _UNREADABLE) else error
 
 
@@ -83,7 +83,7 @@ def _has_answered(task: asyncio.Future[None]) -> bool:
 
 
 async def _ask(address: str, settings: KafkaSettings, client_id: str, answer_seconds: float) -> None:
-    """Return when the broker at this address has answered a request that requires the login.
+    """Return when the broker at ``address`` has answered a request that requires the login. Other errors are raised as they are.
 
     Raises:
         UnavailableError: another program answers.
@@ -100,7 +100,7 @@ async def _ask(address: str, settings: KafkaSettings, client_id: str, answer_sec
 
 
 async def _knows_brokers(address: str, settings: KafkaSettings, client_id: str, answer_seconds: float) -> bool:
-    """Whether the broker at this address names any."""
+    """Whether the broker at ``address`` names at least one broker."""
     connection = await create_conn(
         *_host_and_port(address),
         client_id=client_id,
@@ -119,7 +119,7 @@ def _host_and_port(address: str) -> tuple[str, int]:
 
 
 async def _accepts_connections(address: str) -> bool:
-    """Whether a process listens: an address that drops packets otherwise looks like a broker that hangs."""
+    """Whether a process accepts connections at ``address``. Otherwise the address drops packets, and no broker hangs there."""
     try:
         async with asyncio.timeout(_OTHERS_SECONDS):
             _, writer = await asyncio.open_connection(*_host_and_port(address))

@@ -1,4 +1,4 @@
-"""DescribeLogDirs and DescribeQuorum: what brokers say of their disks, and the controller of its clock. aiokafka has neither.
+"""The requests DescribeLogDirs (disks of brokers) and DescribeQuorum (clock of the controller), which aiokafka does not have.
 
 Field by field as in Kafka's DescribeLogDirsRequest.json, DescribeLogDirsResponse.json (version 4, KIP-827),
 DescribeQuorumRequest.json and DescribeQuorumResponse.json (version 1, KIP-836).
@@ -17,7 +17,7 @@ _TEXT: Final = CompactString("utf-8")
 
 
 class DescribeLogDirsResponse(Response):  # type: ignore[misc] # aiokafka is untyped
-    """The answer of one broker."""
+    """The answer of one broker about its disks."""
 
     API_KEY = 35
     API_VERSION = 4
@@ -70,12 +70,12 @@ class _LogDirsStruct(RequestStruct):  # type: ignore[misc] # aiokafka is untyped
 
 
 class DescribeLogDirsRequest(Request[_LogDirsStruct]):  # type: ignore[misc] # aiokafka is untyped
-    """The disks of the broker that is asked, without its partitions. Older brokers raise ``IncompatibleBrokerVersion``."""
+    """Asks a broker for its disks, not for its partitions. For older brokers aiokafka raises ``IncompatibleBrokerVersion``."""
 
     API_KEY = 35
 
     def build(self, request_struct_class: type[_LogDirsStruct]) -> _LogDirsStruct:
-        """Of no topic."""
+        """The request without any topic."""
         return request_struct_class([], {})
 
 
@@ -89,7 +89,7 @@ _REPLICAS: Final = CompactArray(
 
 
 class DescribeQuorumResponse(Response):  # type: ignore[misc] # aiokafka is untyped
-    """The answer of the active controller."""
+    """The answer of the active controller about the metadata quorum."""
 
     API_KEY = 55
     API_VERSION = 1
@@ -138,10 +138,10 @@ class _QuorumStruct(RequestStruct):  # type: ignore[misc] # aiokafka is untyped
 
 
 class DescribeQuorumRequest(Request[_QuorumStruct]):  # type: ignore[misc] # aiokafka is untyped
-    """The voters of the metadata; any broker passes it on to the active controller."""
+    """Asks for the voters of the metadata quorum. Any broker passes the request on to the active controller."""
 
     API_KEY = 55
 
     def build(self, request_struct_class: type[_QuorumStruct]) -> _QuorumStruct:
-        """Of the only partition."""
+        """The request for the only partition of the metadata."""
         return request_struct_class([(_METADATA_TOPIC, [(0, {})], {})], {})

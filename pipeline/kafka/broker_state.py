@@ -1,7 +1,7 @@
-"""What brokers say of themselves: disks, the controller's clock, settings of topics, what was not read for long. Only asks.
+"""Asks brokers for disks, the controller's clock, settings of topics, and offsets by time. Changes nothing.
 
-Brokers tell their disks and the controller its clock only to users with DESCRIBE on the cluster, and settings of a topic to those
-with DESCRIBE_CONFIGS on it. Workers and exporters need neither, so each answer may be "not known".
+Brokers tell disks and the controller's clock only to users with the right DESCRIBE on the cluster, and settings of a topic only
+to users with DESCRIBE_CONFIGS on the topic. Workers and exporters need neither right, so each answer may be "not known".
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _NOT_KNOWN: Final = (*REQUEST_ERRORS, IncompatibleBrokerVersion, NotImplementedE
 
 @dataclass(frozen=True, slots=True)
 class LogDisk:
-    """A folder of a broker's logs and its disk (bytes). ``failed``: Kafka's name of its error; empty: it works."""
+    """A folder of a broker's logs, with size and free space of its disk (bytes). ``failed``: Kafka's error; empty: it works."""
 
     broker: int
     folder: str
@@ -43,7 +43,7 @@ class LogDisk:
 
 @dataclass(frozen=True, slots=True)
 class ControllerClock:
-    """How far the clock of the active controller is ahead of this machine's, and how uncertain that is (seconds)."""
+    """By how many seconds the active controller's clock is ahead of this machine's, and how uncertain that is (seconds)."""
 
     controller: int
     ahead: float
@@ -51,7 +51,7 @@ class ControllerClock:
 
 
 async def read_log_disks(settings: KafkaSettings, *, client_id: str = _CLIENT) -> tuple[LogDisk, ...] | None:
-    """The disks of all brokers that answer; None where this user or these brokers do not tell them."""
+    """The disks of all brokers that answer; None: this user may not know them, or no broker tells them."""
     try:
         async with admin_client(settings, client_id) as client:
             brokers = [broker.nodeId for broker in client._client.cluster.brokers()]  # noqa: SLF001 - no public method lists them
@@ -62,7 +62,7 @@ async def read_log_disks(settings: KafkaSettings, *, client_id: str = _CLIENT) -
 
 
 async def _disks_of(client: Any, broker: int) -> list[LogDisk]:
-    """The disks of one broker; none where it does not tell them, so that a broker that hangs hides no other."""
+    """The disks of one broker; empty when it does not tell them, so that a broker that hangs does not hide the others."""
     try:
         answer = (await client._send_request_to_node(broker, DescribeLogDirsRequest())).to_object()  # noqa: SLF001
     except _NOT_KNOWN:
@@ -79,7 +79,7 @@ def _disk(broker: int, result: Mapping[str, Any]) -> LogDisk:
 
 
 async def read_controller_clock(settings: KafkaSettings, *, now: Callable[[], float] = time.time) -> ControllerClock | None:
-    """The clock of the active controller; None where this user or these brokers do not tell it. Other brokers tell none."""
+    """The clock of the active controller; None: this user may not know it, or the brokers do not tell it."""
     try:
         async with admin_client(settings, _CLIENT) as client:
             answers = []
@@ -100,7 +100,7 @@ async def read_controller_clock(settings: KafkaSettings, *, now: Callable[[], fl
 
 
 def topic_settings(settings: KafkaSettings, topics: Sequence[str]) -> dict[str, dict[str, str]]:
-    """The settings of topics by name, without those that this user may not see."""
+    """Topic -> its settings. Topics whose settings this user may not see are omitted."""
     admin = AdminClient(topic_kafka_options(settings))
     asked = [ConfigResource(ConfigResource.Type.TOPIC, topic) for topic in topics]
     found = {}
@@ -116,10 +116,10 @@ def topic_settings(settings: KafkaSettings, topics: Sequence[str]) -> dict[str, 
 def first_offsets_after(
     settings: KafkaSettings, partitions: Collection[tuple[str, int]], since: float
 ) -> dict[tuple[str, int], int | None]:
-    """The first offset of each partition whose message is of ``since`` (seconds of the epoch) or later; None: there is none.
+    """Partition -> the first offset with a message of the time ``since`` (epoch seconds) or later; None: there is none.
 
     Raises:
-        UnavailableError: the brokers do not tell.
+        UnavailableError: the brokers do not answer, or refuse.
     """
     asked = [TopicPartition(topic, number, int(since * _MILLISECONDS)) for topic, number in partitions]
     if not asked:

@@ -1,4 +1,4 @@
-"""Faust's consumer thread, with what Faust does not pass on to aiokafka: fetch sizes, transactions, heartbeats, membership."""
+"""Faust's consumer thread, with aiokafka options that Faust does not set: fetch sizes, transactions, static membership."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ log = get_logger("consumer")
 
 
 class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
-    """See the module. ``BatchConsumer`` clears ``positions`` and ``out_of_range`` before each fetch and reads them after it."""
+    """The thread of a worker's consumer.
+
+    ``BatchConsumer`` clears ``positions`` and ``out_of_range`` before each fetch and reads them after it.
+    """
 
     heartbeats = 0
 
@@ -53,7 +56,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         return consumer
 
     async def _fetch_records(self, consumer: Any, partitions: Any, timeout: float = 0.0, **kwargs: Any) -> Any:  # noqa: ASYNC109
-        """Records, and the positions after them; ``BatchConsumer`` handles positions outside of the log."""
+        """Fetch records; note the positions after them, and positions outside of the log, for ``BatchConsumer``."""
         records: Any = {}
         try:
             records = await super()._fetch_records(consumer, partitions, timeout=timeout, **kwargs)
@@ -65,7 +68,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         return records
 
     async def bounds(self, partitions: Collection[Any]) -> dict[Any, tuple[int, int]]:
-        """First offset in the log of each partition, and the offset after the last.
+        """Partition -> the first offset in its log, and the offset after the last.
 
         Raises:
             TimeoutError: the brokers do not answer.
@@ -81,9 +84,9 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         return bounds
 
     async def owns(self, partitions: Collection[Any]) -> bool:
-        """Whether the committed offsets belong to the storage of this worker.
+        """Whether the committed offsets of partitions belong to the storage of this worker.
 
-        False: they do not, and the worker ends; or brokers or storage do not say.
+        False: they do not, and the worker ends; or brokers or storage do not tell, and the caller asks again later.
         """
         owner = self.consumer.transport.group_storage
         if owner is None or not partitions:
@@ -104,13 +107,13 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         return False
 
     async def check_group(self, topics: Collection[str]) -> None:
-        """As ``owns``, of every partition of these topics, whichever worker reads it."""
+        """Call ``owns`` for every partition of topics, whichever worker reads it, to end this worker if necessary."""
         if (consumer := self._consumer) is not None:
             known = consumer._client.cluster  # noqa: SLF001
             await self.owns([TopicPartition(topic, part) for topic in topics for part in known.partitions_for_topic(topic) or ()])
 
     async def on_start(self) -> None:
-        """Start the consumer; its answered heartbeats are counted from then on."""
+        """Start the consumer, count its answered heartbeats from then on, and set up static membership."""
         await super().on_start()
         coordinator = self._consumer._coordinator  # noqa: SLF001
         beat = coordinator._do_heartbeat  # noqa: SLF001
@@ -125,13 +128,14 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             self.static_member = StaticMember(coordinator, instance_id)
 
     def close(self) -> None:
-        """Nothing: Faust calls this when partitions are given out while the worker stops, and would close the connections.
+        """Do nothing. Faust calls this when partitions are assigned while the worker stops, to close the connections too early.
 
-        The group would wait for this worker until its session ends. ``on_thread_stop`` leaves the group, then closes them.
+        The group would then wait for this worker until its session ends. ``on_thread_stop`` first leaves the group, then closes
+        the connections.
         """
 
     async def on_thread_stop(self) -> None:
-        """Stop the consumer; a static member leaves the group only where the settings say so."""
+        """Stop the consumer. A static member leaves the group only if the setting ``leave_on_stop`` says so."""
         if self.static_member is not None:
             self.static_member.close()
             if self.consumer.transport.leave_on_stop:

@@ -1,4 +1,4 @@
-"""Reads how a running aiokafka consumer is doing, from its internals; changes nothing. tests/pins hold the places it reads."""
+"""Reads from aiokafka's internals how a running consumer is doing. Changes nothing. tests/pins check these internals."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pipeline.kafka.static_member import StaticMember
 
 @dataclass(frozen=True, slots=True)
 class ConsumerVitals:
-    """Progress tokens of a consumer. They change whenever the broker answers; compare them only for equality.
+    """Progress tokens of a consumer. A token changes whenever a broker answers; compare tokens only for equality.
 
     Attributes:
         assignment: number of the current assignment; tokens of different assignments cannot be compared.
-        joined: the group has assigned partitions, perhaps none, since the last rebalance began.
-        heartbeats: token of the coordinator.
-        fetches: token of each assigned partition.
-        error: what ended the consumer's own tasks, or took its place in the group; Faust does not check them.
+        joined: whether the group has assigned partitions, perhaps none, since the last rebalance began.
+        heartbeats: token of the group's coordinator: number of answered heartbeats.
+        fetches: assigned partition -> its token.
+        error: the error that ended aiokafka's own tasks or the membership in the group, which Faust does not check; None.
     """
 
     assignment: int
@@ -32,7 +32,7 @@ class ConsumerVitals:
 def read_vitals(
     consumer: Any, *, assignment: int, joined: bool, heartbeats: int, place: StaticMember | None = None
 ) -> ConsumerVitals | None:
-    """The vitals now; None until aiokafka has contacted a first broker and created its coordinator and fetcher."""
+    """The current vitals of a consumer; None until aiokafka has contacted a broker and created coordinator and fetcher."""
     coordinator, fetcher = getattr(consumer, "_coordinator", None), getattr(consumer, "_fetcher", None)
     if coordinator is None or fetcher is None:
         return None
@@ -45,7 +45,7 @@ def read_vitals(
 
 
 def read_through(consumer: Any) -> dict[Any, int]:
-    """Offset before which each partition was read, perhaps only into memory; partitions without a position are omitted."""
+    """Partition -> offset before which it was read, perhaps only into memory. Partitions without a position are omitted."""
     found = {}
     for tp, state in partition_states(consumer):
         position, fetched = state._position, consumer._fetcher._records.get(tp)  # noqa: SLF001
@@ -56,9 +56,10 @@ def read_through(consumer: Any) -> dict[Any, int]:
 
 
 def behind(consumer: Any, end_of: Callable[[Any], int | None]) -> int:
-    """Offsets between the position in each partition and the end that ``end_of`` says of its state, summed.
+    """The sum over assigned partitions of the offsets between the fetcher's position and the end.
 
-    From the position of the fetcher: the end of a transaction takes an offset and is not a message.
+    ``end_of`` returns the end for aiokafka's state of a partition. The position of the fetcher is used, because the end of a
+    transaction has an offset and is not a message.
     """
     total = 0
     for _, state in partition_states(consumer):
@@ -69,7 +70,7 @@ def behind(consumer: Any, end_of: Callable[[Any], int | None]) -> int:
 
 
 def partition_states(consumer: Any) -> Iterator[tuple[Any, Any]]:
-    """Each assigned partition with aiokafka's state of it; none before the consumer is started."""
+    """Each assigned partition and aiokafka's state of it; empty before the consumer is started."""
     subscription = None if consumer is None else consumer._subscription.subscription  # noqa: SLF001
     assignment = None if subscription is None else subscription.assignment
     if assignment is not None:

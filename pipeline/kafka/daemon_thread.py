@@ -12,7 +12,10 @@ T = TypeVar("T")
 
 
 async def in_daemon_thread(action: Callable[[], T]) -> T:
-    """The result of ``action``, or its error. When the caller is cancelled the thread goes on and its result is dropped."""
+    """Run ``action`` in a daemon thread; return its result or raise its error.
+
+    When the caller is cancelled, the thread goes on and its result is dropped.
+    """
     loop = asyncio.get_running_loop()
     result: asyncio.Future[T] = loop.create_future()
 

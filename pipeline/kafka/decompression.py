@@ -1,8 +1,8 @@
-"""Decompresses the records of a batch in chunks, as far as a broker does.
+"""Decompresses the records of a batch in chunks, and accepts every batch that a broker accepts.
 
-A broker unpacks every compressed batch before it accepts it, but it reads no further than the last record. What follows it - a
-checksum, further bytes, a further frame - may be wrong. A batch that Kafka accepted must be readable: otherwise one sender stops
-every worker permanently. And a megabyte may hold gigabytes of records, so nothing here depends on the whole size.
+A broker unpacks every compressed batch before it accepts it, but only up to the last record. What follows the last record (a
+checksum, more bytes, another frame) may be wrong. Workers must be able to read such a batch: otherwise one sender would stop all
+workers permanently. A megabyte may unpack to gigabytes of records, so nothing here needs memory for all of them.
 """
 
 from __future__ import annotations
@@ -52,14 +52,14 @@ _LZ4_BLOCK_CHECKSUMS, _LZ4_CONTENT_SIZE, _LZ4_DICTIONARY = 0x10, 0x08, 0x01
 
 
 def decompressed(compression: int, data: bytes) -> Iterator[bytes]:
-    """The records of a batch, in chunks.
+    """The decompressed records of a batch, in chunks of bytes.
 
     Args:
         compression: number of the codec in the attributes of the batch, 0 to 4.
-        data: the batch without its head.
+        data: the bytes of the batch after its head.
 
     Raises:
-        CorruptRecordException: it cannot be decompressed from here on.
+        CorruptRecordException: the next chunk cannot be decompressed.
     """
     try:
         yield from _DECOMPRESS[compression](data)
@@ -73,7 +73,7 @@ def _uncompressed(data: bytes) -> Iterator[bytes]:
 
 
 def _gzip(data: bytes) -> Iterator[bytes]:
-    """All members; bytes after them that are not a member are ignored. Checksums are Kafka's matter: it has compared them."""
+    """Decompress all gzip members. Bytes after them that are not a member are ignored. The broker has compared the checksums."""
     first = True
     while data:
         try:
@@ -112,7 +112,7 @@ def _gzip_head(data: bytes) -> int:
 
 
 def _snappy(data: bytes) -> Iterator[bytes]:
-    """One block, or the blocks of streams as snappy-java writes them; bytes behind the last whole block are ignored."""
+    """Decompress one Snappy block, or the blocks of snappy-java's streams. Bytes after the last whole block are ignored."""
     if not data.startswith(_XERIAL_MAGIC):
         yield bytes(cramjam.snappy.decompress_raw(data))
         return
@@ -130,7 +130,7 @@ def _snappy(data: bytes) -> Iterator[bytes]:
 
 
 def _lz4(data: bytes) -> Iterator[bytes]:
-    """The first frame, without its checksum; blocks do not depend on each other in Kafka."""
+    """Decompress the first LZ4 frame, without checking its checksum. In Kafka blocks do not depend on each other."""
     magic, flags, sizes = _LZ4_HEAD.unpack_from(data)
     if magic != _LZ4_MAGIC:
         raise ValueError("not a frame of LZ4")
@@ -154,7 +154,7 @@ def _lz4(data: bytes) -> Iterator[bytes]:
 
 
 def _zstd(data: bytes) -> Iterator[bytes]:
-    """All frames; bytes after them that are not a frame are ignored."""
+    """Decompress all zstd frames. Bytes after them that are not a frame are ignored."""
     first = True
     while data:
         frame = zstd.ZstdDecompressor()

@@ -24,7 +24,7 @@ def _ask(settings: KafkaSettings) -> tuple[LogDisk, ...] | None:
 
 
 class KafkaDisks(BackgroundRounds):
-    """Knows the free share of the fullest disk of each broker that tells it; one that does not answer has none."""
+    """Asks in rounds for the free share of each broker's fullest disk; ``free`` has the brokers that told it last time."""
 
     def __init__(self, settings: KafkaSettings, *, ask: Callable[[KafkaSettings], tuple[LogDisk, ...] | None] = _ask) -> None:
         super().__init__("kafka-disks")
@@ -32,7 +32,7 @@ class KafkaDisks(BackgroundRounds):
         self.free: Mapping[int, float] = {}  # replaced as a whole, so that readers need no lock
 
     def round(self) -> float:
-        """Ask once; returns the pause until the next time (seconds)."""
+        """Ask all brokers once; return the pause until the next round (seconds)."""
         try:
             disks = self._ask(self._settings) or ()
         except Exception as error:  # noqa: BLE001 - the next round asks again; without a sample DiskUnknown and KafkaDown tell

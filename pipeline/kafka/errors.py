@@ -1,11 +1,11 @@
-"""Kafka errors by consequence: retry, or stop with a message. Errors that are not listed as retryable stop.
+"""Lists the Kafka errors that are retried. Any other error stops the caller with a message.
 
 ``RETRYABLE`` and ``FATAL`` hold codes of the Kafka protocol under the names of its own table of error codes; a test compares
 names and the flag *retriable* with the table that the broker's jars print. The errors that the two client libraries raise
 without an answer of a broker are in ``OF_AIOKAFKA`` and ``OF_LIBRDKAFKA``. docs/errors.md shows the same tables.
 
-Inside a running consumer Faust and aiokafka retry by themselves. These tables decide where portalpulse sends requests itself, and
-what it reports when a consumer or a sender has ended.
+Inside a running consumer Faust and aiokafka retry by themselves. These tables decide about requests that portalpulse itself
+sends, and about the message when a consumer or a sender has ended.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from confluent_kafka import KafkaError
 
 
 class RetryCode(NamedTuple):
-    """A retry may help. ``retriable``: whether Kafka's own table says so; where it does not, ``source`` says why we retry."""
+    """A code for which a retry may help. ``source``: why. ``retriable``: whether Kafka's own table says that it is retriable."""
 
     name: str
     source: str
@@ -25,7 +25,7 @@ class RetryCode(NamedTuple):
 
 
 class FatalCode(NamedTuple):
-    """A retry will not help. ``remedy``: what to do."""
+    """A code for which a retry does not help. ``source``: what it means; ``remedy``: what to do."""
 
     name: str
     source: str
@@ -157,13 +157,13 @@ def is_retryable(error: Any) -> bool:
 
 
 def remedy(error: Any) -> str:
-    """What to do about the error; empty when waiting is enough or nothing is known."""
+    """What a person should do about an error; empty when waiting is enough or no remedy is known."""
     code = code_of(error)
     return FATAL[code].remedy if code in FATAL else ""
 
 
 def name(error: Any) -> str:
-    """The name that Kafka's own table gives to its code; nothing for other errors and codes that are not listed."""
+    """The name of an error's code in Kafka's own table; "" for errors without a listed code."""
     code = code_of(error)
     if code in RETRYABLE:
         return RETRYABLE[code].name
@@ -171,6 +171,6 @@ def name(error: Any) -> str:
 
 
 def code_of(error: Any) -> int | None:
-    """The code of the protocol (librdkafka's own are negative), or None for an error that no broker sent."""
+    """The code of an error in Kafka's protocol (librdkafka's own codes are negative); None: the error has no code."""
     code = error.code() if isinstance(error, KafkaError) else getattr(error, "errno", None)
     return code if isinstance(code, int) and isinstance(error, (KafkaError, aiokafka_errors.KafkaError)) else None

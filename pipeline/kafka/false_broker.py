@@ -1,7 +1,7 @@
-"""Finds addresses at which something answers that no broker would say, and keeps clients away from them.
+"""Finds *false* addresses, at which another program than a Kafka broker answers, and keeps clients away from them.
 
-librdkafka ends the whole process over some of these answers, and a client asks the addresses one after the other: a false one
-beside good ones is skipped. What the brokers answer later is not checked here: see ``pipeline.cli.crash_guard``.
+Some answers of other programs make librdkafka end the whole process, so a false address beside good ones is skipped. This module
+checks only the first answers: for crashes by later ones see ``pipeline.cli.crash_guard``.
 """
 
 from __future__ import annotations
@@ -47,17 +47,17 @@ class _Verdict(enum.Enum):
 
 
 def refuse_false_brokers(bootstrap: Sequence[str], security: KafkaSettings, *, option: str = "") -> None:
-    """Ask every address which requests it takes and which brokers it knows. Behind TLS the certificate says who answers.
+    """Find the false addresses by asking each which requests it takes and which brokers it knows. Not with TLS (certificates).
 
-    Of several addresses the false ones are skipped from then on, see ``without_false``.
+    When a broker answers at another address, the false ones are only logged and skipped from then on (``without_false``).
 
     Args:
         bootstrap: the addresses.
-        security: the protocol that is spoken with them.
-        option: of the command line, that names the addresses; empty: they come from a setting.
+        security: the settings with the protocol of the brokers.
+        option: the command-line option that gave the addresses; empty: they come from a setting.
 
     Raises:
-        UnavailableError: what answers is not a Kafka broker, and no broker answers at another address.
+        UnavailableError: an address is false, and no broker answers at another address.
     """
     crash_note.named_by(named_by(option))
     _judged.update(bootstrap)
@@ -74,16 +74,16 @@ def refuse_false_brokers(bootstrap: Sequence[str], security: KafkaSettings, *, o
 
 
 def warn_of(address: str, *, option: str = "") -> None:
-    """Log that an address is skipped, because another program answers at it."""
+    """Log that an address is skipped because another program answers at it."""
     error = not_a_broker([address], option=option)
     log.warning("address_skipped", address=address, reason=error.problem, remedy=error.remedy)
 
 
 def without_false(bootstrap: Sequence[str], security: KafkaSettings) -> list[str]:
-    """The addresses that a client may ask, of which those that were never judged in this process are judged now.
+    """The addresses without the false ones. Addresses that this process has not checked yet are checked now.
 
     Raises:
-        UnavailableError: what answers is not a Kafka broker, and no broker answers at another address.
+        UnavailableError: an address is false, and no broker answers at another address.
     """
     if not _judged.issuperset(bootstrap):
         refuse_false_brokers(bootstrap, security)
@@ -91,14 +91,14 @@ def without_false(bootstrap: Sequence[str], security: KafkaSettings) -> list[str
 
 
 def answers_falsely(address: str, security: KafkaSettings) -> bool:
-    """Whether a complete answer comes that cannot be one of a broker. Waits for it."""
+    """Whether a complete answer comes from ``address`` that cannot be a broker's. Waits for the answer."""
     if security.security_protocol not in ("PLAINTEXT", "SASL_PLAINTEXT"):
         return False
     return _verdict(address, asks_for_brokers=security.security_protocol == "PLAINTEXT") is _Verdict.FALSE
 
 
 def _verdicts(bootstrap: Sequence[str], *, asks_for_brokers: bool) -> dict[str, _Verdict]:
-    """The verdicts that were found in time; waits no longer than the answer of one broker needs, and a little."""
+    """Address -> verdict, for those found in time. Waits only a little longer after the first broker has answered."""
     answers: queue.SimpleQueue[tuple[str, _Verdict]] = queue.SimpleQueue()
     deadline = time.monotonic() + _SECONDS
 
@@ -120,7 +120,7 @@ def _verdicts(bootstrap: Sequence[str], *, asks_for_brokers: bool) -> dict[str, 
 
 
 def _verdict(address: str, *, asks_for_brokers: bool) -> _Verdict:
-    """What a broker's two first answers say. What is cut off or of another form is not judged here."""
+    """Judge an address by its answers to two requests. An answer that is cut off or has another form gives UNKNOWN."""
     host, _, port = address.rpartition(":")
     try:
         with (
@@ -142,14 +142,14 @@ def _verdict(address: str, *, asks_for_brokers: bool) -> _Verdict:
 
 
 class _FalseAnswerError(Exception):
-    """A whole answer that no broker gives."""
+    """A complete answer that no broker gives."""
 
 
 def _asked(connection: socket.socket, file: BinaryIO, key: int, *, version: int, behind: bytes = b"") -> bytes:
-    """The body of the answer to a request.
+    """Send a request and return the body of its answer.
 
     Raises:
-        OSError, ValueError, struct.error: it is cut, or not the answer to this request.
+        OSError, ValueError, struct.error: the answer is cut off, or is not the answer to this request.
     """
     head = struct.pack(">hhih", key, version, _CORRELATION, -1)  # the last is a client id that is null
     connection.sendall(struct.pack(">i", len(head + behind)) + head + behind)
@@ -163,10 +163,10 @@ def _asked(connection: socket.socket, file: BinaryIO, key: int, *, version: int,
 
 
 def _versions(body: bytes) -> dict[int, tuple[int, int]]:
-    """The lowest and highest version of each request that is taken; empty when the broker answers with an error.
+    """Request -> the lowest and highest version that the broker takes; empty when it answers with an error.
 
     Raises:
-        _FalseAnswerError: no broker says that.
+        _FalseAnswerError: no broker gives this answer.
     """
     error, count = struct.unpack(">hi", body[:6]) if len(body) >= 6 else (0, 0)
     if error:
@@ -177,10 +177,10 @@ def _versions(body: bytes) -> dict[int, tuple[int, int]]:
 
 
 def _brokers(body: bytes) -> int:
-    """How many brokers an answer without topics names.
+    """How many brokers an answer about metadata without topics names.
 
     Raises:
-        _FalseAnswerError: no broker says that.
+        _FalseAnswerError: no broker gives this answer.
     """
     reader = _Reader(body)
     try:
@@ -203,7 +203,7 @@ class _Reader:
     """Reads the values of an answer one by one.
 
     Raises:
-        ValueError, struct.error: the next value is none.
+        ValueError, struct.error: the next bytes are not such a value.
     """
 
     def __init__(self, body: bytes) -> None:
@@ -211,17 +211,17 @@ class _Reader:
 
     @property
     def is_at_the_end(self) -> bool:
-        """Whether nothing is left."""
+        """Whether all bytes of the answer are read."""
         return self._at == len(self._body)
 
     def integer(self) -> int:
-        """A number of four bytes."""
+        """Read a number of four bytes."""
         (number,) = struct.unpack_from(">i", self._body, self._at)
         self._at += 4
         return int(number)
 
     def text(self, *, nullable: bool) -> None:
-        """A text behind its length."""
+        """Skip a text and its length before it. ``nullable``: the text may be null."""
         (length,) = struct.unpack_from(">h", self._body, self._at)
         self._at += 2 + max(length, 0)
         if length < (-1 if nullable else 0) or self._at > len(self._body):

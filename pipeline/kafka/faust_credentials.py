@@ -1,4 +1,4 @@
-"""How Faust proves itself to the brokers; the other clients take their options from ``pipeline.kafka.security``."""
+"""The TLS and login options of Faust. The other clients take theirs from ``pipeline.kafka.security``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipeline.settings import KafkaSettings
 
 
 def faust_credentials(settings: KafkaSettings) -> Any:
-    """Faust's ``broker_credentials``, or None. Without a TLS context Faust would take SASL to mean unencrypted.
+    """Faust's ``broker_credentials`` for the settings; None: neither TLS nor a login.
 
     Raises:
         ConfigurationError: the file of authorities cannot be read.

@@ -1,4 +1,4 @@
-"""Describes the consumer group, to detect other programs in it: what they read would never be counted.
+"""Describes the consumer group, to detect other programs in it: messages that they read would never be counted.
 
 No other program can join the group of running workers: their assignor is Faust's, which other programs do not have, and brokers
 do not convert such a group to the newer protocol. A group without members accepts any program. So the group is described before
@@ -55,12 +55,12 @@ class Member:
 
     @property
     def shown(self) -> str:
-        """For a sentence."""
+        """The member as words of a sentence: its client id and host."""
         return f"{self.client_id!r} on {self.host}"
 
     @property
     def name(self) -> str:
-        """Its instance id, or its client id without one: brokers form member ids of it and a UUID."""
+        """The member's instance id, or its client id if it has none: a broker makes the member id of this name and a UUID."""
         return _OF_BROKER.sub("", self.member_id)
 
 
@@ -69,8 +69,9 @@ class Group:
     """What the coordinator says about a group.
 
     Attributes:
-        newer_protocol: its members are given partitions by the broker (KIP-848), or were when it had members.
-        stable: every member has its partitions; otherwise they are being given out.
+        newer_protocol: whether the broker assigns partitions to the members (KIP-848), or did so while the group had members.
+        stable: whether every member has its partitions; otherwise they are being assigned.
+        members: the members of the group.
     """
 
     newer_protocol: bool
@@ -79,17 +80,17 @@ class Group:
 
     @property
     def others(self) -> tuple[str, ...]:
-        """The members that are not workers, each once."""
+        """The members that are not workers, as words of a sentence, each once."""
         return tuple(sorted({member.shown for member in self.members if not member.client_id.startswith(_OURS)}))
 
     def readers(self, topics: Collection[str]) -> int:
-        """How many members read one of the topics, or may read one while partitions are being given out."""
+        """How many members read one of the topics, or may read one because partitions are being assigned."""
         return sum(any(topic in topics for topic, _ in each.partitions) or not self.stable for each in self.members)
 
 
 @asynccontextmanager
 async def admin_client(settings: KafkaSettings, client_id: str) -> AsyncIterator[AIOKafkaAdminClient]:
-    """A connected client; it is closed at the end.
+    """Connect an admin client; close it when the block ends.
 
     Raises:
         KafkaError: no broker answers.
@@ -108,10 +109,10 @@ async def admin_client(settings: KafkaSettings, client_id: str) -> AsyncIterator
 
 
 async def describe_group(client: AIOKafkaAdminClient, group: str) -> Group:
-    """Ask the coordinator of the group. A group that does not exist has no members.
+    """Ask the coordinator of the group to describe it. A group that does not exist has no members.
 
     Raises:
-        KafkaError: it does not answer, moves, or refuses.
+        KafkaError: the coordinator does not answer, moves to another broker, or refuses.
     """
     coordinator = await client.find_coordinator(group)
     # aiokafka's own method asks in the same way, and for several groups; no public method sends a request that aiokafka lacks.
@@ -134,7 +135,7 @@ async def describe_group(client: AIOKafkaAdminClient, group: str) -> Group:
 
 
 def refusal(settings: KafkaSettings, found: Group | None) -> ConfigurationError | None:
-    """The sentence about another program in the group, if there is one."""
+    """The error for a group that another program uses, or None. ``found`` None: the group is not known."""
     if found is None or not (others := found.others):
         return None
     shown = ", ".join(others[:_SHOWN]) + (f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else "")

@@ -1,4 +1,4 @@
-"""ConsumerGroupDescribe, the request that describes a group of the newer protocol (KIP-848); aiokafka does not have it.
+"""The request ConsumerGroupDescribe, which describes a group of the newer protocol (KIP-848), and which aiokafka does not have.
 
 Field by field as in Kafka's ConsumerGroupDescribeRequest.json and ConsumerGroupDescribeResponse.json, version 0.
 """
@@ -26,7 +26,7 @@ _ASSIGNMENT: Final = Schema(
 
 
 class ConsumerGroupDescribeResponse(Response):  # type: ignore[misc] # aiokafka is untyped
-    """The answer of the group's coordinator."""
+    """The answer of the group's coordinator, which describes the group."""
 
     API_KEY = 69
     API_VERSION = 0
@@ -67,7 +67,7 @@ class ConsumerGroupDescribeResponse(Response):  # type: ignore[misc] # aiokafka 
 
 
 class ConsumerGroupDescribeRequestStruct(RequestStruct):  # type: ignore[misc] # aiokafka is untyped
-    """The request on the wire."""
+    """The form of the request on the wire."""
 
     FLEXIBLE_VERSION = True
     API_KEY = 69
@@ -81,7 +81,7 @@ class ConsumerGroupDescribeRequestStruct(RequestStruct):  # type: ignore[misc] #
 
 
 class ConsumerGroupDescribeRequest(Request[ConsumerGroupDescribeRequestStruct]):  # type: ignore[misc] # aiokafka is untyped
-    """Describe one group; brokers that do not know the request raise ``IncompatibleBrokerVersion``."""
+    """Asks to describe one group. For brokers without this request aiokafka raises ``IncompatibleBrokerVersion``."""
 
     API_KEY = 69
 
@@ -89,6 +89,6 @@ class ConsumerGroupDescribeRequest(Request[ConsumerGroupDescribeRequestStruct]):
         self._group = group
 
     def build(self, request_struct_class: type[ConsumerGroupDescribeRequestStruct]) -> ConsumerGroupDescribeRequestStruct:
-        """The only version there is."""
+        """The request in the only version that is used."""
         include_authorized_operations = False  # fields of a struct have no keywords for what comes before the tags
         return request_struct_class([self._group], include_authorized_operations, {})

@@ -1,8 +1,9 @@
-"""A group of workers belongs to one storage: each offset that they commit is noted with the storage's id.
+"""A group of workers belongs to one storage: workers commit each offset with a note that has the storage's id.
 
-A group that went on with another storage would leave out what was acknowledged before, and of two storages that share a group
-each would lack what the workers of the other one read; both would call their figures final. Kafka keeps a text with each offset.
-Offsets without a note are of an older release, or an operator set them (``portalpulse offsets restore``): they are accepted.
+If a group continued with another storage, that storage would lack all messages that were acknowledged before. If two storages
+shared a group, each would lack the messages that the workers of the other one read, and both would call their figures final.
+Kafka stores a text (the note) with each committed offset. An offset without a note is accepted: it is from an older release, or
+an operator set it (``portalpulse offsets restore``).
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ log = get_logger("group_storage")
 
 
 class GroupStorage:
-    """The storage of this worker, and whether offsets of the group belong to it.
+    """Checks whether committed offsets of the group belong to this worker's storage.
 
     Args:
-        ids: the ids of the storage, the oldest first; asks it.
+        ids: reads the ids of the storage, the oldest first.
         group: the name of the group.
-        storage: the name of the storage, for messages.
+        storage: the name of the storage for messages.
     """
 
     def __init__(self, ids: Callable[[], Sequence[str]], *, group: str, storage: str) -> None:
@@ -39,7 +40,7 @@ class GroupStorage:
         self.note = f"{_NOTED}{known[0]}"
 
     async def owns(self, notes: Iterable[str]) -> bool:
-        """Whether every noted offset belongs to this storage; False: the storage does not answer, so it is not known.
+        """Whether the notes of committed offsets are all of this storage; False: not known, because the storage does not answer.
 
         Raises:
             ConfigurationError: offsets belong to another storage.

@@ -1,8 +1,8 @@
 """Reads keys, values, offsets and timestamps of a record batch that aiokafka cannot read, although Kafka accepted it.
 
-aiokafka decodes the name of every header as UTF-8 and raises when it is not. Kafka and other clients take any bytes there, and
-portalpulse does not look at headers. Nor does it look at the attributes of a record, which aiokafka misreads. This reader is
-slow; it is used for such batches only.
+aiokafka decodes the name of every header as UTF-8 and raises an error when it is not UTF-8. Kafka and other clients accept any
+bytes, and portalpulse does not use headers. aiokafka also misreads some attributes of a record, which portalpulse does not use
+either. This reader is slow, and used for such batches only.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ HeaderlessRecord = tuple[bytes | None, bytes | None, int, int]
 
 
 class _Batch(default_records._DefaultRecordBatchPy):  # type: ignore[misc]  # noqa: SLF001 - the release is pinned
-    """aiokafka's batch; a record is (key, value, offset, timestamp)."""
+    """aiokafka's record batch, which gives a record as (key, value, offset, timestamp) and skips its headers."""
 
     _pos: int
     _buffer: bytearray
@@ -42,12 +42,12 @@ class _Batch(default_records._DefaultRecordBatchPy):  # type: ignore[misc]  # no
 
 
 def records_without_headers(batch: bytes) -> Iterator[HeaderlessRecord]:
-    """Key, value, offset and timestamp of every record.
+    """Key, value, offset and timestamp of every record of a batch.
 
     Args:
         batch: an uncompressed record batch.
 
     Raises (while it is read):
-        aiokafka.errors.CorruptRecordException: the batch is not what its lengths say.
+        aiokafka.errors.CorruptRecordException: the content of the batch does not fit its lengths.
     """
     return iter(_Batch(batch))

@@ -1,6 +1,6 @@
-"""Keeps the offsets of the workers' group with a backup of the storage, and sets the group back to them after a restore.
+"""Saves the committed offsets of the workers' group with a backup of the storage, and sets the group back after a restore.
 
-Saved before the backup begins, they are right for it: what is below them was stored and counted before.
+Offsets that are saved before the backup begins fit it: all messages below them were stored and counted before.
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ _Number = Annotated[int, Field(ge=0)]
 
 
 class SavedTopic(BaseModel):
-    """``id`` changes when a topic is created again; "": not known. ``offsets``: partition -> first offset the backup may lack."""
+    """The saved offsets of a topic.
+
+    ``id``: changes when the topic is created again; "": not known. ``offsets``: partition -> first offset the backup may lack.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -30,7 +33,7 @@ class SavedTopic(BaseModel):
 
 
 class SavedOffsets(BaseModel):
-    """The content of the file."""
+    """The content of a file with saved offsets."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -41,14 +44,14 @@ class SavedOffsets(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """A partition after the restore.
+    """A partition after the restore of its offset.
 
     Attributes:
-        topic: its topic.
-        partition: its number.
-        offset: from where the group reads.
-        messages: offsets from there to the end of the log.
-        gone: offsets that left the log since they were saved.
+        topic: the topic of the partition.
+        partition: the number of the partition.
+        offset: the offset from which the group reads it.
+        messages: number of offsets from there to the end of the log.
+        gone: number of these offsets that left the log since the offset was saved.
     """
 
     topic: str
@@ -59,7 +62,7 @@ class Again:
 
 
 def save_offsets(settings: KafkaSettings, topics: Sequence[str]) -> SavedOffsets:
-    """The acknowledged offsets of the group in topics; where it has none, the beginning of the log.
+    """The acknowledged offsets of the group in topics; of a partition without one the beginning of its log.
 
     Raises:
         UnavailableError: no broker answers.
@@ -76,13 +79,14 @@ def save_offsets(settings: KafkaSettings, topics: Sequence[str]) -> SavedOffsets
 
 
 def restore_offsets(settings: KafkaSettings, topics: Sequence[str], saved: SavedOffsets) -> list[Again]:
-    """Set the group back to saved offsets; never forward. What left the log since is reported by the worker that reads next.
+    """Set the group back to saved offsets, never forward; return where each partition is read from.
 
-    Topics and partitions that were created since are read from their beginning.
+    Topics and partitions that were created since the offsets were saved are read from their beginning. The worker that reads next
+    reports messages that left the log meanwhile.
 
     Raises:
         UnavailableError: no broker answers.
-        ConfigurationError: workers run, or the offsets are of another topic.
+        ConfigurationError: workers run, the settings do not read a saved topic, or a topic was created again.
     """
     reader = KafkaTopicReader(settings, topics=topics)
     if members := reader.members():

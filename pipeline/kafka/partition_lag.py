@@ -1,6 +1,6 @@
-"""The lag of each partition and who reads it, asked of the brokers: also of partitions that no worker has.
+"""Asks the brokers for the lag and the readers of each partition, also of partitions that no worker reads.
 
-Workers report what they read themselves. A partition that nobody reads, or whose worker hangs, is in no report of theirs.
+Workers report only the partitions that they read. A partition that nobody reads, or whose worker hangs, is missing there.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ log = get_logger("partitions")
 
 
 class LagReader(Protocol):
-    """Asks the brokers; ``pipeline.kafka.topic_reader`` implements it."""
+    """What is asked of the brokers. ``pipeline.kafka.topic_reader`` implements this interface."""
 
     def partitions(self) -> Sequence[Partition]:
         """The partitions of every topic, with first, last and committed offsets."""
         ...
 
     def group(self) -> Group:
-        """The group: its members and their partitions."""
+        """The consumer group: its members and their partitions."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class PartitionState:
-    """A partition: messages that are not acknowledged, and the members that read it; None: partitions are being given out."""
+    """A partition. ``lag``: unacknowledged messages in the log. ``readers``: members that read it; None: being assigned."""
 
     topic: str
     number: int
@@ -45,13 +45,13 @@ class PartitionState:
 
 @dataclass(frozen=True, slots=True)
 class PartitionStates:
-    """All partitions; none while Kafka does not answer."""
+    """The state of all partitions; empty while Kafka does not answer."""
 
     partitions: tuple[PartitionState, ...] = ()
 
 
 def partition_states(reader: LagReader, *, topic: str) -> PartitionStates:
-    """Ask the brokers now. ``topic``: the name of the only topic.
+    """Ask the brokers for the state of all partitions. ``topic``: the name of the topic if there is only one.
 
     Raises:
         PortalPulseError: no broker answers, or the topic does not exist.
@@ -72,11 +72,13 @@ def partition_states(reader: LagReader, *, topic: str) -> PartitionStates:
 
 
 class PartitionWatch(BackgroundRounds):
-    """Asks every ``ROUND_SECONDS``; ``state`` is the last answer. An error is logged when it begins and ends, and stops nothing.
+    """Asks every ``ROUND_SECONDS`` seconds; ``state`` is the last answer, without partitions after an error.
+
+    Errors stop nothing, and only the first of several in succession is logged, then that the brokers answer again.
 
     Args:
         reader: asks the brokers.
-        topic: the name of the only topic.
+        topic: the name of the topic if there is only one.
     """
 
     def __init__(self, reader: LagReader, *, topic: str) -> None:
@@ -86,7 +88,7 @@ class PartitionWatch(BackgroundRounds):
         self.state = PartitionStates()  # replaced as a whole, so that readers need no lock
 
     def round(self) -> float:
-        """Ask once; returns the pause until the next time (seconds)."""
+        """Ask the brokers once; return the pause until the next round (seconds)."""
         problem = ""
         try:
             self.state = partition_states(self._reader, topic=self._topic)

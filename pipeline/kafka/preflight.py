@@ -1,4 +1,4 @@
-"""The preflight: checks broker, topic and group before Faust starts, because Faust would wait in silence, and names the cause.
+"""The preflight: checks broker, topic and group before Faust starts, and names the cause of a failure, which Faust does not.
 
 Each right and limit that a worker needs is checked by the request that needs it, without changing the group or its offsets. A
 fetch outside of any group proves READ on the topic. A request to join with an unknown member id proves READ on the group and the
@@ -54,7 +54,7 @@ _SESSION_TIMEOUTS: Final = ("group.min.session.timeout.ms", "group.max.session.t
 
 @dataclass(frozen=True, slots=True)
 class PreflightResult:
-    """The number of partitions of the topics, and the bootstrap addresses that answered."""
+    """The number of partitions of all topics, and the bootstrap addresses at which brokers answered."""
 
     partitions: int
     reachable: tuple[str, ...]
@@ -67,8 +67,8 @@ async def preflight(settings: KafkaSettings, *, topics: Sequence[str] = (), crea
 
     Args:
         settings: broker, topic and group.
-        topics: those that are read, of which one must exist; empty: that of the settings.
-        create_topic: create the topic (one replica) when it is missing.
+        topics: the topics to be read, of which at least one must exist; empty: the topic of the settings.
+        create_topic: whether to create a missing topic (with one replica).
 
     Raises:
         UnavailableError: no broker answers, or access is refused.
@@ -101,7 +101,7 @@ async def preflight(settings: KafkaSettings, *, topics: Sequence[str] = (), crea
 
 
 async def explained(problem: str, settings: KafkaSettings, *, topics: Sequence[str] = (), remedy: str = "") -> PortalPulseError:
-    """An error for ``problem`` with the cause that the preflight finds; without one, with ``remedy``."""
+    """Make the error for ``problem``: with the cause and remedy that the preflight finds, or with ``remedy`` if it finds none."""
     try:
         await preflight(settings, topics=topics)
     except PortalPulseError as cause:
@@ -129,7 +129,7 @@ async def _check(client: AIOKafkaAdminClient, settings: KafkaSettings, topics: S
 
 
 async def _partitions(client: AIOKafkaAdminClient, topics: Sequence[str]) -> dict[TopicPartition, int]:
-    """The leader of each partition of those topics that exist.
+    """Partition -> number of its leader (negative: none), for all topics that exist.
 
     Raises:
         KafkaError: a topic may not be read, or the brokers do not describe it.
@@ -146,7 +146,7 @@ async def _partitions(client: AIOKafkaAdminClient, topics: Sequence[str]) -> dic
 
 
 async def _described(client: AIOKafkaAdminClient, group: str) -> Group | None:
-    """The group; None when it cannot be described by this user or these brokers: joining shows then whether it may be used."""
+    """The group; None: it cannot be described by this user or these brokers. Asking to join then shows if it can be used."""
     try:
         return await describe_group(client, group)
     except (GroupAuthorizationFailedError, IncompatibleBrokerVersion):
@@ -164,7 +164,7 @@ async def _create(client: AIOKafkaAdminClient, settings: KafkaSettings) -> None:
 
 
 async def _prove_read(settings: KafkaSettings, partitions: list[TopicPartition]) -> None:
-    """Fetch once, outside of any group and without a commit: the right to describe a topic does not imply READ.
+    """Prove the right READ on the topics by a fetch, outside of any group and without a commit.
 
     Raises:
         TopicAuthorizationFailedError: the topic may be described but not read.
@@ -190,7 +190,7 @@ async def _prove_read(settings: KafkaSettings, partitions: list[TopicPartition])
 
 
 async def _ask_to_join(client: AIOKafkaAdminClient, settings: KafkaSettings) -> None:
-    """Ask to join the group with an unknown member id. The group does not change, and a worker would get the same answer.
+    """Check the right on the group and the session timeout: ask to join with an unknown member id, which changes nothing.
 
     Raises:
         GroupAuthorizationFailedError: the group may not be used.
@@ -212,7 +212,7 @@ async def _ask_to_join(client: AIOKafkaAdminClient, settings: KafkaSettings) -> 
 
 
 async def _limits(client: AIOKafkaAdminClient, broker: int) -> str:
-    """The broker's limits of a session timeout, for the end of a sentence; empty when this user may not read them."""
+    """The broker's limits of a session timeout as the end of a sentence; "" when this user may not read them."""
     try:
         (answer,) = await client.describe_configs(
             [ConfigResource(ConfigResourceType.BROKER, str(broker), dict.fromkeys(_SESSION_TIMEOUTS))]

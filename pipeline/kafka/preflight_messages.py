@@ -1,4 +1,4 @@
-"""What the preflight says: one sentence for each cause, and what to do about it."""
+"""The errors of the preflight: one sentence and one remedy for each cause."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _CONNECTION_ENDED: Final = (
 
 
 def connection_error(error: Exception, address: str, settings: KafkaSettings) -> UnavailableError | None:
-    """Why the broker at this address cannot be used; None when no process listens there."""
+    """The error for a failed connection to a broker at ``address``; None when no process listens there."""
     protocol = settings.security_protocol
     if isinstance(error, ssl.SSLCertVerificationError):
         return access_errors.certificate_not_accepted(address, getattr(error, "verify_message", ""))
@@ -55,12 +55,12 @@ def connection_error(error: Exception, address: str, settings: KafkaSettings) ->
 
 
 def request_error(error: Exception, settings: KafkaSettings, *, brokers: Sequence[str], limit: float) -> UnavailableError:
-    """Why brokers that answer do not let a worker start.
+    """The error for a request that brokers, although they answer, did not fulfil, so that a worker cannot start.
 
     Args:
-        error: what a request ended with.
+        error: the error with which the request ended.
         settings: broker, topic and group.
-        brokers: the addresses that the brokers name.
+        brokers: the addresses that the brokers advertise.
         limit: how long an answer was awaited (seconds).
     """
     shown = ", ".join(settings.bootstrap)
@@ -76,8 +76,8 @@ def request_error(error: Exception, settings: KafkaSettings, *, brokers: Sequenc
         )
     if isinstance(error, TimeoutError | KafkaTimeoutError | RequestTimedOutError):
         return UnavailableError(
-            f"Kafka at {shown} answers some requests and leaves others without an answer for {limit:g} s.",
-            remedy="Check whether one of its brokers hangs; see its log.",
+            f"Kafka at {shown} answers some requests, but not others within {limit:g} s.",
+            remedy="Check whether one of the brokers hangs; see its log.",
         )
     if isinstance(error, KafkaConnectionError | NodeNotReadyError | OSError):
         return access_errors.unreachable(settings.bootstrap, brokers, _described(error))
@@ -88,7 +88,7 @@ def request_error(error: Exception, settings: KafkaSettings, *, brokers: Sequenc
 
 
 def missing_topic(settings: KafkaSettings) -> ConfigurationError:
-    """The topic does not exist, and the worker was not asked to create it."""
+    """The error when the topic does not exist and the worker was not asked to create it."""
     return ConfigurationError(
         f"The topic {settings.topic!r} does not exist on {', '.join(settings.bootstrap)}.",
         remedy="Create it, or start the worker with --create-topic.",
@@ -96,7 +96,7 @@ def missing_topic(settings: KafkaSettings) -> ConfigurationError:
 
 
 def topic_not_created(settings: KafkaSettings) -> UnavailableError:
-    """The topic does not exist, and this user may not create it."""
+    """The error when the topic does not exist and this user may not create it."""
     return UnavailableError(
         f"The topic {settings.topic!r} does not exist, and Kafka does not let this worker create it{as_user(settings)}.",
         remedy="Create it, or grant CREATE on it to this user.",
@@ -104,13 +104,13 @@ def topic_not_created(settings: KafkaSettings) -> UnavailableError:
 
 
 def _refused_topic(error: Exception, settings: KafkaSettings) -> str:
-    """The topic that the error names."""
+    """The topic to which access was refused: the one that the error names, else that of the settings."""
     named = str(error.args[0]) if error.args else ""
     return named if settings.portal_of(named) is not None else settings.topic
 
 
 def as_user(settings: KafkaSettings) -> str:
-    """The user, for the end of a sentence; empty without a login."""
+    """The user as the end of a sentence (" as user 'x'"); "" without a login."""
     return f" as user {settings.user!r}" if settings.user else ""
 
 

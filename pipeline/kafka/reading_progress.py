@@ -1,10 +1,11 @@
-"""How far a consumer read its partitions, and where it reads on after a rebalance. No client library is used here.
+"""Keeps how far a consumer read its partitions, and where it reads on after a rebalance. Uses no client library.
 
-The unit is a *fetch*, known by the offset of its last message. Fetches of a partition are handed out by the consumer in their
-order, taken over by the worker in the same order, and acknowledged in any order, each when it is stored and counted.
+The unit is a *fetch*, identified by the offset of its last message. The consumer hands fetches of a partition out in their order;
+the worker takes them over in the same order; they are acknowledged in any order, each when it is stored and counted.
 
-A rebalance interrupts every member, also those that keep their partitions. What a member took over stays valid, because only what
-is stored and counted is committed: it reads on after it. What was handed out and not taken over is handed out again.
+A rebalance interrupts every member, also members that keep their partitions. Fetches that a member took over stay valid, because
+only stored and counted ones are committed: the member reads on after them. Fetches that were handed out and not taken over are
+handed out again.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ P = TypeVar("P", bound=Hashable)
 
 @dataclass(slots=True)
 class PartitionProgress:
-    """What was read of one partition, from the offset where reading began.
+    """The fetches of one partition since reading it began.
 
     Args:
-        begun: tells this reading from earlier and later ones of the same partition.
+        begun: a number that identifies this reading among earlier and later ones of the same partition.
     """
 
     begun: int
@@ -33,25 +34,25 @@ class PartitionProgress:
     _done: int | None = None
 
     def hand_out(self, last: int) -> None:
-        """A fetch was handed out."""
+        """Note that the fetch whose last message has the offset ``last`` was handed out."""
         self._waiting.append(last)
 
     def take(self, last: int) -> None:
-        """The worker took over a fetch, and is going to acknowledge it."""
+        """Note that the worker took over the fetch that ends at the offset ``last``, and is going to acknowledge it."""
         self._taken = last + 1
 
     def read_through(self, offset: int) -> None:
-        """Everything before this offset was handed out or is not a message."""
+        """Note that all messages before ``offset`` were handed out."""
         self._through = offset
 
     def acknowledge(self, last: int) -> None:
-        """A fetch is stored and counted."""
+        """Note that the fetch that ends at the offset ``last`` is stored and counted."""
         self._acknowledged.add(last)
 
     def offset_to_commit(self) -> int | None:
-        """The offset after the unbroken run of acknowledged fetches; None: there is no such run.
+        """The offset after the unbroken run of acknowledged fetches; None: the first fetch is not acknowledged yet.
 
-        Offsets after it that are not messages are included once nothing waits.
+        When no fetch waits to be acknowledged, following offsets that are not messages are included.
         """
         while self._waiting and self._waiting[0] in self._acknowledged:
             last = self._waiting.popleft()
@@ -62,23 +63,23 @@ class PartitionProgress:
         return self._done
 
     def interrupt(self) -> None:
-        """Drop what was handed out and not taken over."""
+        """Forget the fetches that were handed out and not taken over."""
         while self._waiting and self._waiting[-1] >= (self._taken or 0):
             self._waiting.pop()
             self._through = None
 
     @property
     def end(self) -> int | None:
-        """The offset after everything that was taken over; None: nothing was. Valid after ``interrupt``."""
+        """The offset after all fetches that were taken over; None: none was. Valid after ``interrupt``."""
         return None if self._taken is None else max(self._taken, self._through or 0)
 
 
 class ReadingProgress(Generic[P]):
-    """What was read of all partitions of type ``P``.
+    """The fetches of all partitions; ``P`` is the type of a partition.
 
     Attributes:
-        epoch: incremented when reading is interrupted, and when it goes on: what was fetched before may lie elsewhere.
-        positions_known: whether reading goes on where the progress of each partition says; until then nothing is handed out.
+        epoch: incremented when reading is interrupted and when it goes on; fetches of an earlier epoch must not be handed out.
+        positions_known: whether it is known where each partition is read on; until then no fetch is handed out.
     """
 
     def __init__(self) -> None:
@@ -89,24 +90,24 @@ class ReadingProgress(Generic[P]):
         self._confirmed: dict[P, int] = {}
 
     def hand_out(self, partition: P, last: int) -> int:
-        """A fetch is handed out; returns the ``begun`` of its partition."""
+        """Note that the fetch that ends at the offset ``last`` is handed out; return the ``begun`` of its partition."""
         progress = self._of(partition)
         progress.hand_out(last)
         return progress.begun
 
     def read_through(self, partition: P, offset: int) -> None:
-        """Everything before this offset was handed out or is not a message."""
+        """Note that all messages of a partition before ``offset`` were handed out."""
         self._of(partition).read_through(offset)
 
     def take(self, partition: P, last: int, *, epoch: int) -> bool:
-        """Whether the worker takes over a fetch that was handed out in this epoch. Those of earlier ones are handed out again."""
+        """Take over a fetch; return False for a fetch of an earlier epoch, which is handed out again."""
         if epoch != self.epoch:
             return False
         self._reading[partition].take(last)
         return True
 
     def acknowledge(self, partition: P, last: int, *, begun: int) -> bool:
-        """Whether a fetch that is stored and counted belongs to the present reading of its partition, even if interrupted."""
+        """Note that a fetch is stored and counted; return False if it is of an earlier reading of its partition (``begun``)."""
         progress = self._reading.get(partition) or self._interrupted.get(partition)
         if progress is None or progress.begun != begun:
             return False
@@ -114,16 +115,16 @@ class ReadingProgress(Generic[P]):
         return True
 
     def offset_to_commit(self, partition: P) -> int | None:
-        """See ``PartitionProgress``; None while reading is interrupted."""
+        """See ``PartitionProgress.offset_to_commit``; None while reading is interrupted."""
         progress = self._reading.get(partition)
         return None if progress is None else progress.offset_to_commit()
 
     def confirm(self, committed: Mapping[P, int]) -> None:
-        """A broker confirmed that these offsets are committed."""
+        """Note that a broker confirmed these committed offsets."""
         self._confirmed.update(committed)
 
     def interrupt(self) -> None:
-        """Nothing more is handed out or committed until it is known where to read on."""
+        """Interrupt reading: nothing is handed out or committed until ``resume``."""
         self.epoch += 1
         self.positions_known = False
         for progress in self._reading.values():
@@ -132,15 +133,15 @@ class ReadingProgress(Generic[P]):
         self._reading = {}
 
     def forget(self) -> None:
-        """Interrupt reading; every partition is read again from its committed offset."""
+        """Interrupt reading and forget all fetches, so that every partition is read again from its committed offset."""
         self.interrupt()
         self._interrupted = {}
 
     def continued(self, committed: Mapping[P, int | None]) -> dict[P, int]:
-        """Offsets where to read on, of those of the assigned partitions that are not read from their committed offset.
+        """Partition -> offset where to read on after the fetches taken over; other partitions start at the committed offset.
 
-        A committed offset beyond what was taken over means that another member read on. One before what was confirmed was set
-        back on purpose.
+        A partition is omitted if its committed offset is beyond the fetches taken over (another member read on), or before the
+        confirmed one (an operator set it back).
         """
         ends = {partition: self._interrupted[partition].end for partition in committed if partition in self._interrupted}
         return {
@@ -150,7 +151,7 @@ class ReadingProgress(Generic[P]):
         }
 
     def resume(self, committed: Mapping[P, int | None], continued: Collection[P]) -> None:
-        """All assigned partitions are read on: the ``continued`` ones after what was taken over, the others as committed."""
+        """Resume reading: ``continued`` partitions after the fetches taken over, the others from their committed offset."""
         self.epoch += 1
         self._reading = {partition: self._interrupted[partition] for partition in continued}
         self._interrupted = {}

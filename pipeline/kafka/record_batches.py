@@ -1,10 +1,9 @@
-"""aiokafka hands out whole record batches for chosen topics, instead of one Python object a message.
+"""Makes aiokafka return whole record batches for chosen topics, instead of one Python object for each message.
 
 One method of one class is replaced (``PartitionRecords._unpack_records``), for the topics registered here only; the rest of
-the fetcher - positions, CRC checks, aborted transactions - is aiokafka's own. ``MemoryRecords`` only learns to keep the bytes
-it was made from, because batches are unpacked later, in pieces of bounded size (``record_pieces``). Making
-an object for every message caps a worker at a third of its speed. ``check_versions`` refuses to start on a release that the
-replacements were not tested with.
+the fetcher (positions, CRC checks, aborted transactions) is aiokafka's own. ``MemoryRecords`` is extended to keep its bytes,
+because batches are unpacked later, in pieces of bounded size (``record_pieces``). With an object for every message a worker has
+only a third of its speed. ``check_versions`` refuses releases with which the replacements were not tested.
 """
 
 from __future__ import annotations
@@ -39,7 +38,8 @@ BATCH_TOPICS: set[str] = set()
 class RecordBatch:
     """Consecutive messages of one partition as the producer packed them, still compressed.
 
-    ``first`` is later than ``base`` when the fetch began in the middle of the batch.
+    ``first``: offset of the first message wanted if it is after ``base``, the first offset of the batch, because the fetch began
+    in the middle of the batch.
     """
 
     first: int
@@ -53,19 +53,19 @@ class RecordBatch:
 
     @property
     def first_offset(self) -> int:
-        """Offset of the first message wanted."""
+        """Offset of the first message that is wanted."""
         return max(self.first, self.base)
 
     @property
     def messages(self) -> int:
-        """Number of messages, or more when compaction left holes."""
+        """Number of messages that are wanted, or more when compaction left gaps in the offsets."""
         return self.end - self.first_offset
 
     def pieces(self) -> Iterator[RecordPiece]:
-        """The messages, unpacked in pieces of bounded size. Some pieces may hold no message that is wanted.
+        """The messages, unpacked in pieces of bounded size. A piece may be without wanted messages.
 
         Raises:
-            InvariantError: the batch cannot be read; names its offsets.
+            InvariantError: the batch cannot be read; the error names its offsets.
         """
         _, length = _BASE_AND_LENGTH.unpack_from(self.response, self.at)
         return pieces_of(self.response[self.at : self.at + _BASE_AND_LENGTH.size + length], self.first, self._unreadable)
@@ -78,7 +78,7 @@ class RecordBatch:
 
 
 class KeptRecords(MemoryRecords):  # type: ignore[misc]
-    """aiokafka's records of one response, with the bytes they were made from."""
+    """aiokafka's records of one response, which keep the bytes of the response in ``data``."""
 
     def __init__(self, data: bytes) -> None:
         super().__init__(data)
@@ -86,7 +86,7 @@ class KeptRecords(MemoryRecords):  # type: ignore[misc]
 
 
 class BatchPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
-    """Yields ``RecordBatch`` for the batch topics, aiokafka's records for all others."""
+    """Gives a ``RecordBatch`` for each batch of ``BATCH_TOPICS``, and aiokafka's records for other topics."""
 
     def _unpack_records(self) -> Iterator[Any]:
         if self._tp.topic not in BATCH_TOPICS:
@@ -116,7 +116,7 @@ class BatchPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
             yield batch
 
     def _aborted(self, packed: Any) -> bool:
-        """Whether the batch belongs to an aborted transaction; keeps the list of those as aiokafka does."""
+        """Whether the batch belongs to an aborted transaction. Updates the list of these transactions as aiokafka does."""
         if self._isolation_level != fetcher.READ_COMMITTED or packed.producer_id is None:
             return False
         self._consume_aborted_up_to(packed.base_offset)
@@ -129,9 +129,9 @@ class DamagedBatchError(CorruptRecordException):  # type: ignore[misc]
     """The checksum of a record batch is wrong: it was damaged on the disk of the broker or on the way.
 
     Args:
-        first: offset of its first record.
-        end: offset after its last one.
-        place: topic and partition.
+        first: offset of the batch's first record.
+        end: offset after the batch's last record.
+        place: topic and partition of the batch.
     """
 
     def __init__(self, first: int, end: int, place: str) -> None:
@@ -143,10 +143,10 @@ class DamagedBatchError(CorruptRecordException):  # type: ignore[misc]
 
 
 def unreadable_remedy(end: int) -> str:
-    """How to go on behind a batch that cannot be read; ``end`` is the offset after it."""
+    """The remedy for a batch that cannot be read: how to skip it. ``end``: the offset after the batch."""
     return (
         f"To go on without these messages, stop the workers and set the group's offset of the partition to {end}"
-        f" (kafka-consumer-groups.sh --reset-offsets --to-offset {end}); ask the sender for them."
+        f" (kafka-consumer-groups.sh --reset-offsets --to-offset {end}); ask the sender to send them again."
     )
 
 
@@ -155,9 +155,9 @@ def _place(tp: Any) -> str:
 
 
 def end_of(response: bytes) -> int:
-    """Offset after the last record of a response (format 2), by the heads of its whole batches; 0 without any.
+    """Offset after the last record of a response's complete batches (format 2); 0: it has no complete batch.
 
-    The last batch of a response may be cut: the next fetch brings it whole.
+    The last batch of a response may be cut off: the next fetch brings the whole batch.
     """
     end = at = 0
     while at + _HEAD_SIZE <= len(response):
@@ -171,10 +171,10 @@ def end_of(response: bytes) -> int:
 
 
 def install(*topics: str) -> None:
-    """Deliver ``topics`` as record batches from now on in this process.
+    """Make aiokafka return record batches for ``topics`` from now on in this process.
 
     Raises:
-        ConfigurationError: the installed aiokafka or faust-streaming was not tested with this.
+        ConfigurationError: this module was not tested with the installed aiokafka or faust-streaming.
     """
     check_versions()
     BATCH_TOPICS.update(topics)
@@ -183,10 +183,10 @@ def install(*topics: str) -> None:
 
 
 def check_versions() -> None:
-    """Refuse releases that the replaced methods were not tested with.
+    """Refuse releases of libraries with which the replaced methods were not tested.
 
     Raises:
-        ConfigurationError: names the package, the release found and those that were tested.
+        ConfigurationError: a release is not tested; the error names package, release and tested releases.
     """
     for package, releases in TESTED.items():
         found = metadata.version(package)

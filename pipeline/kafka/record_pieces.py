@@ -5,9 +5,9 @@ between records. Each piece becomes an uncompressed batch of its own, which aiok
 piece, its key and value are kept up to ``MAX_KEPT`` bytes each; its headers are skipped. Such a value is far larger than an event
 may be (``MAX_MESSAGE_BYTES``), so the part of it that is kept is rejected as ``too_large`` like the whole.
 
-A record says how far its offset is behind the base of the batch. Of a batch that is not compressed Kafka takes any such
-numbers: none, the same twice, or negative ones. So the records of a batch that has one for each of its offsets are numbered in
-their order; only a batch in which compaction left holes is read by what its records say.
+A record states its offset relative to the base offset of the batch. Kafka does not check these numbers in an uncompressed batch:
+two may be equal, or negative. So the records of a batch that has one record for each of its offsets are numbered in their order.
+Only in a batch with holes, which compaction leaves, the stated offsets are used.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ Unreadable = Callable[[CorruptRecordException], InvariantError]
 class RecordPiece:
     """Consecutive messages of a batch, unpacked.
 
-    ``first`` is later than the first record when the fetch began in the middle of the piece.
+    Records before the offset ``first`` are not wanted: the fetch began in the middle of the piece.
     """
 
     first: int
@@ -63,14 +63,14 @@ class RecordPiece:
 
     @property
     def size(self) -> int:
-        """Bytes in memory."""
+        """Bytes of the unpacked messages in memory."""
         return len(self.data)
 
     def values(self) -> list[bytes | None]:
-        """The values. No record object stays alive: holding 100,000 of them halves a worker's speed.
+        """The values of the wanted messages. Record objects are not kept: 100,000 of them in memory halve a worker's speed.
 
         Raises:
-            InvariantError: the records are not what their lengths say.
+            InvariantError: the records do not fit their lengths.
         """
         try:
             packed = DefaultRecordBatch(self.data)
@@ -83,7 +83,7 @@ class RecordPiece:
             return [value for _, value, _, _ in self._wanted(self._slowly())]
 
     def keys_and_offsets(self) -> list[tuple[bytes | None, int]]:
-        """Key and offset of every message of ``values``, in its order.
+        """Key and offset of every message of ``values``, in the same order.
 
         Raises:
             InvariantError: as ``values``.
@@ -128,15 +128,15 @@ class RecordPiece:
 
 
 def pieces_of(batch: bytes, first: int, unreadable: Unreadable) -> Iterator[RecordPiece]:
-    """The records of a batch in order, in pieces.
+    """The records of a batch in order, as pieces of bounded size.
 
     Args:
         batch: a record batch of format 2, as fetched.
         first: offset of the first record wanted; pieces may begin and end earlier.
-        unreadable: makes the error that is raised.
+        unreadable: makes the error to raise.
 
     Raises:
-        InvariantError: the records cannot be read from here on.
+        InvariantError: the next records cannot be read.
     """
     try:
         yield from _pieces(batch, first, unreadable)
@@ -185,7 +185,7 @@ def _pieces(batch: bytes, first: int, unreadable: Unreadable) -> Iterator[Record
 
 
 class _Stream:
-    """Reads bytes that come in chunks. Never holds more than what is asked for and two chunks.
+    """Reads records from bytes that come in chunks. Keeps at most the bytes that are asked for and two chunks in memory.
 
     Raises (every method):
         CorruptRecordException: the chunks end before the records do.
@@ -199,11 +199,11 @@ class _Stream:
 
     @property
     def position(self) -> int:
-        """Bytes read so far."""
+        """Number of bytes read so far."""
         return self._passed + self._at
 
     def take_records(self, count: int) -> tuple[int, bytes]:
-        """At most ``count`` records that together fit a piece: how many, and their bytes. None if the next one is too large."""
+        """Read at most ``count`` records that together fit a piece; return their number (0: the next is too large) and bytes."""
         self._drop()
         taken = at = 0
         while taken < min(count, MAX_RECORDS):
@@ -219,13 +219,13 @@ class _Stream:
         return taken, bytes(memoryview(self._buffer)[:at])
 
     def varint(self) -> int:
-        """The next number."""
+        """Read the next number of variable length."""
         self._fill(self._at + _LONGEST_VARINT, minimum=self._at + 1)
         number, self._at = _varint(self._buffer, self._at)
         return number
 
     def text(self, size: int) -> bytes | None:
-        """The beginning of the next ``size`` bytes, up to ``MAX_KEPT``; the rest is skipped. None for a negative size."""
+        """Read ``size`` bytes; return the first ``MAX_KEPT`` of them, or None when ``size`` is negative."""
         if size < 0:
             return None
         kept = min(size, MAX_KEPT)
@@ -236,7 +236,7 @@ class _Stream:
         return found
 
     def skip_to(self, position: int) -> None:
-        """Read on without keeping anything."""
+        """Skip all bytes before ``position``."""
         while self.position < position:
             step = min(position - self.position, len(self._buffer) - self._at)
             self._at += step
@@ -250,7 +250,7 @@ class _Stream:
         self._at = 0
 
     def _fill(self, size: int, *, minimum: int | None = None) -> None:
-        """Have ``size`` bytes in the buffer, or as many as there are when ``minimum`` is given and reached."""
+        """Fill the buffer up to ``size`` bytes; if the chunks end before, ``minimum`` bytes are enough."""
         while len(self._buffer) < size:
             chunk = next(self._chunks, None)
             if chunk is None:
@@ -269,17 +269,17 @@ def _varint(buffer: bytes | bytearray, at: int) -> tuple[int, int]:
 
 
 def _offset_of(records: bytes) -> int:
-    """Offset of the first of some records, relative to the base."""
+    """Offset of the first record in ``records``, relative to the base offset of the batch."""
     _, at = _varint(records, 0)  # length
     _, at = _varint(records, at + ATTRIBUTES)  # timestamp
     return _varint(records, at)[0]
 
 
 def _cut_record(stream: _Stream) -> tuple[int, int, bytearray]:
-    """The next record of the stream, which does not fit a piece.
+    """Read the next record of the stream, which is too large for a piece, and cut its key and value.
 
     Returns:
-        The offset that it says, relative to the base, the whole size of its value, and a batch of this record without headers.
+        Its stated offset relative to the base, the whole size of its value, and a batch with the cut record without headers.
     """
     length = stream.varint()
     end = stream.position + length

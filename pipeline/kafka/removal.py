@@ -1,4 +1,4 @@
-"""Removes a stopped worker from its group by its instance id, so that the others have its partitions at once."""
+"""Removes a stopped worker from its group by its instance id, so that other workers get its partitions at once."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _READY_SECONDS = 20.0
 
 
 def remove_worker(settings: KafkaSettings, instance_id: str) -> None:
-    """Remove a static member. One that still runs joins again at once.
+    """Remove a static member from the group. A worker that still runs joins again at once.
 
     Raises:
-        ConfigurationError: the group has no such member.
-        UnavailableError: no broker answers, or it refuses.
+        ConfigurationError: the group has no member with this instance id.
+        UnavailableError: no broker answers, or the brokers refuse.
     """
     try:
         code = asyncio.run(_leave(settings, instance_id))
@@ -40,15 +40,15 @@ def remove_worker(settings: KafkaSettings, instance_id: str) -> None:
     if for_code(code) is UnknownMemberIdError:
         raise ConfigurationError(
             f"The consumer group {settings.group!r} has no worker {instance_id!r}: it left, or its session has ended.",
-            remedy="`portalpulse workers list` shows those that it has.",
+            remedy="`portalpulse workers list` shows the workers of the group.",
         )
 
 
 async def _leave(settings: KafkaSettings, instance_id: str) -> int:
-    """The error code of the member.
+    """Ask the coordinator to remove the member; return the error code of its answer for this member.
 
     Raises:
-        KafkaError: the coordinator does not answer, moves, or refuses.
+        KafkaError: the coordinator does not answer, moves to another broker, or refuses.
     """
     async for attempt in stamina.retry_context(on=kafka_errors.is_retryable, attempts=None, timeout=_READY_SECONDS, wait_max=1.0):
         with attempt:

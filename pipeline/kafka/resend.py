@@ -1,4 +1,4 @@
-"""Sends messages again: a small idempotent producer that waits for every acknowledgement.
+"""Sends messages again for dead letters, with an idempotent producer that waits for every acknowledgement.
 
 The worker reads with aiokafka inside Faust; resending is rare and runs outside of any event loop, so it uses librdkafka,
 whose ``flush`` blocks. Messages go to the partition of their key, as those of the portals do.
@@ -22,7 +22,7 @@ _DELIVERY_SECONDS = 30.0
 
 
 class Resender:
-    """Sends each dead letter to the topic that it came from."""
+    """Sends messages again, each to the topic from which its dead letter came."""
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._shown, self._settings = ", ".join(settings.bootstrap), settings
@@ -31,7 +31,7 @@ class Resender:
         self._producer: Any = None
 
     def _opened(self) -> Any:
-        """The producer, opened when the brokers were checked."""
+        """The producer, which is created at the first call, after the brokers were checked."""
         self._producer = self._producer or Producer(
             {
                 **librdkafka_options(self._settings),
@@ -50,10 +50,10 @@ class Resender:
         return self._producer
 
     def send(self, letters: Sequence[DeadLetter], messages: Sequence[bytes | None]) -> None:
-        """Send ``messages`` with the keys and topics of their ``letters``; returns when every one is acknowledged.
+        """Send ``messages`` with the keys and topics of their ``letters``; return when all messages are acknowledged.
 
         Raises:
-            UnavailableError: at least one was not; sending all of them again does no harm.
+            UnavailableError: a message was not acknowledged; sending all of them again does no harm.
         """
         for topic in {letter.topic for letter in letters} - self._reached:
             topics_of(self._settings.bootstrap, self._settings, used=topic)  # says at once why no message would arrive
@@ -67,14 +67,14 @@ class Resender:
         except (KafkaException, SystemError) as error:  # a fatal error of the client is raised while it hands over answers
             raise UnavailableError(
                 f"Kafka at {self._shown} does not take messages of this user: {error}.",
-                remedy="Grant WRITE on the topic, or see the broker's log; what was not acknowledged still waits.",
+                remedy="Grant WRITE on the topic, or see the broker's log; messages that were not acknowledged still wait.",
             ) from error
         if left or self._problem:
             raise UnavailableError(
                 f"Kafka at {self._shown} did not take every message: {self._problem or f'{left} without an answer'}.",
-                remedy="Raise max.message.bytes of the topic, or drop these letters."
+                remedy="Raise max.message.bytes of the topic, or drop these dead letters."
                 if self._too_large
-                else "What was not acknowledged still waits; replay again when the broker answers.",
+                else "Messages that were not acknowledged still wait; replay again when the broker answers.",
             )
 
     def _produce(self, producer: Any, letter: DeadLetter, message: bytes | None) -> None:

@@ -1,6 +1,6 @@
-"""The options of every Kafka client for encryption and login, for aiokafka and for librdkafka.
+"""The options for encryption and login of Kafka clients, for aiokafka and for librdkafka.
 
-Every Kafka client must be created with them; ``tests/test_layers.py`` looks for clients without them.
+Every Kafka client must be created with these options; ``tests/test_layers.py`` looks for clients without them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SILENT_LIBRDKAFKA: Final[dict[str, Any]] = {"log_level": 0, "error_cb": _ignore}
 
 
 def aiokafka_options(settings: KafkaSettings) -> dict[str, Any]:
-    """Arguments of every aiokafka client.
+    """Arguments for encryption and login of every aiokafka client.
 
     Raises:
         ConfigurationError: the file of authorities cannot be read.
@@ -43,15 +43,15 @@ def aiokafka_options(settings: KafkaSettings) -> dict[str, Any]:
 
 
 def librdkafka_options(settings: KafkaSettings, bootstrap: Sequence[str] = ()) -> dict[str, Any]:
-    """Configuration of every librdkafka client.
+    """Addresses, encryption and login as configuration of every librdkafka client.
 
     Args:
         settings: protocol, login and authorities.
-        bootstrap: the addresses; empty: those of the settings. One at which no broker answers is skipped.
+        bootstrap: the addresses; empty: those of the settings. Addresses at which another program answers are skipped.
 
     Raises:
         ConfigurationError: the file of authorities cannot be read.
-        UnavailableError: what answers at the addresses is not a Kafka broker.
+        UnavailableError: another program than a Kafka broker answers at the addresses.
     """
     tls_context(settings)  # librdkafka would only report that no client can be created
     addresses = without_false(bootstrap or settings.bootstrap, settings)
@@ -72,7 +72,7 @@ def librdkafka_options(settings: KafkaSettings, bootstrap: Sequence[str] = ()) -
 
 
 def tls_context(settings: KafkaSettings) -> ssl.SSLContext | None:
-    """Checks the certificates and host names of brokers; None without encryption.
+    """A TLS context that checks the certificates and host names of brokers; None: the protocol is not encrypted.
 
     Raises:
         ConfigurationError: the file of authorities cannot be read.
@@ -84,10 +84,10 @@ def tls_context(settings: KafkaSettings) -> ssl.SSLContext | None:
     except OSError as error:  # an ssl.SSLError is one, too
         raise ConfigurationError(
             f"The certificate authorities in {settings.ca_file} cannot be read: {error.strerror or error}.",
-            remedy="Name a PEM file that holds them in PORTALPULSE_KAFKA__CA_FILE.",
+            remedy="Name a PEM file with the certificates of authorities in PORTALPULSE_KAFKA__CA_FILE.",
         ) from error
 
 
 def uses_sasl(settings: KafkaSettings) -> bool:
-    """Whether a user and a password are sent."""
+    """Whether clients log in with user and password."""
     return settings.security_protocol.startswith("SASL_")

@@ -1,4 +1,4 @@
-"""How long a value has not changed, in seconds during which this process was running."""
+"""Measures how long values have not changed, in seconds during which this process was running."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _NEVER: Final = object()
 
 
 class StallDetector:
-    """Progress tokens by key, and since when each is unchanged. Not thread-safe.
+    """Keeps progress tokens by key, and since when each token is unchanged. Not thread-safe.
 
     One tick counts at most ``longest_tick`` seconds: time during which the process was suspended (for example in a paused
     virtual machine) is not counted.
@@ -28,7 +28,7 @@ class StallDetector:
         self._last = now
 
     def unchanged_seconds(self, key: Hashable, token: Hashable) -> float:
-        """Seconds since the token of ``key`` was first equal to ``token``; 0 when it has just changed."""
+        """Seconds for which the token of ``key`` has been equal to ``token``; 0: it has just changed."""
         known, since = self._seen.get(key, (_NEVER, 0.0))
         if known != token:
             self._seen[key] = (token, self._awake)
@@ -36,5 +36,5 @@ class StallDetector:
         return self._awake - since
 
     def reset(self, key: Hashable) -> None:
-        """Start at 0 again for ``key``: it need not change for now."""
+        """Start at 0 again for ``key``, whose token need not change for now."""
         self._seen.pop(key, None)

@@ -1,11 +1,11 @@
-"""Makes an aiokafka consumer a static member of its group (KIP-345) that knows when another process has taken its place.
+"""Makes an aiokafka consumer a static member of its group (KIP-345) that notices when another process has taken its place.
 
-aiokafka joins with the instance id and does not leave when it is closed. What it lacks is added here:
+aiokafka joins with the instance id and does not leave when it is closed. This module adds what aiokafka lacks:
 
-* It asks with the instance id (``static_protocol``), so that a broker says when another process has its place. Such a member
-  asks nothing more until it is closed; the watchdog ends the worker.
-* A member that starts again is given its old partitions without a rebalance, and aiokafka does not know any more that it leads
-  the group: nobody would notice a partition that was added. Each member therefore looks for partitions that nobody reads.
+* Requests are sent with the instance id (``static_protocol``), so that a broker says when another process joined under this id.
+  The member then sends no more requests until it is closed; the watchdog ends the worker.
+* A member that starts again gets its old partitions without a rebalance, and aiokafka no longer knows if it is the leader of the
+  group: nobody would notice an added partition. So each member looks for partitions that nobody reads.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ log = get_logger("transport")
 
 
 class FencedInstanceIdError(BrokerResponseError):  # type: ignore[misc] # aiokafka is untyped
-    """Another process joined with the instance id of this one; aiokafka has no class for this code."""
+    """Another process joined with the instance id of this one. aiokafka has no class for this error code."""
 
     errno = 82
     message = "FENCED_INSTANCE_ID"
@@ -54,22 +54,22 @@ class StaticMember:
 
     @property
     def error(self) -> BaseException | None:
-        """Why this member can do no more, or None."""
+        """The error because of which this member cannot go on, or None."""
         if self.fenced is None and self._looking.done() and not self._looking.cancelled():
             return self._looking.exception()
         return self.fenced
 
     def close(self) -> None:
-        """Look no more; before the consumer is stopped."""
+        """Stop looking for unread partitions. Call it before the consumer is stopped."""
         self._looking.cancel()
 
     def leave_when_closed(self) -> None:
-        """The coordinator leaves the group when it is closed, as one that is no static member."""
+        """Make aiokafka leave the group when it is closed, as a member that is not static does."""
         if self.fenced is None:  # otherwise there is no place to leave
             self._coordinator._group_instance_id = None  # noqa: SLF001
 
     async def _request(self, request: Any) -> Any:
-        """Send a request of the coordinator, with the instance id."""
+        """Send a request of aiokafka's coordinator with the instance id. Blocks or raises once another process has the place."""
         if isinstance(request, HeartbeatRequest):
             generation, member = request._generation_id, request._member_id  # noqa: SLF001
             request = StaticHeartbeat(request._group, generation, member, self._instance_id)  # noqa: SLF001
@@ -93,7 +93,7 @@ class StaticMember:
         raise self.fenced
 
     async def _look_for_unread_partitions(self) -> None:
-        """Make the group give its partitions out again when one of them is repeatedly nobody's while the group is at rest."""
+        """Make the group assign its partitions again when repeatedly nobody reads one while the group is stable."""
         found = 0
         while self.fenced is None:
             await asyncio.sleep(self._look_seconds)
@@ -111,7 +111,7 @@ class StaticMember:
             found = 0
 
     async def _must_rebalance(self) -> bool:
-        """Whether a partition has no reader and this member is the one to see to it: the one with the smallest id."""
+        """Whether nobody reads a partition, and this member has the smallest id, so that it must cause a rebalance."""
         coordinator = self._coordinator
         subscription = coordinator._subscription.subscription  # noqa: SLF001
         if not coordinator.member_id or subscription is None or subscription.assignment is None:

@@ -1,7 +1,7 @@
-"""Requests of a static member (KIP-345) that aiokafka has only in versions without the member's instance id.
+"""Requests of a static member (KIP-345), which aiokafka has only in versions without the member's instance id.
 
-Without it a broker answers a member whose place another one took as if its session had ended: the member would join again and
-take the place back, and both would do so without end. With it the answer is FENCED_INSTANCE_ID.
+Without the instance id a broker answers a member that another process replaced as if its session had ended: the member would join
+again and replace the other one, and so on without end. With the instance id the answer is FENCED_INSTANCE_ID.
 
 Field by field as in Kafka's HeartbeatRequest.json (version 3), OffsetCommitRequest.json (version 7) and LeaveGroupRequest.json
 (version 3). Brokers have them since 2.3.
@@ -41,7 +41,7 @@ class StaticHeartbeatStruct(RequestStruct):  # type: ignore[misc] # as above
 
 
 class StaticHeartbeat(Request[StaticHeartbeatStruct]):  # type: ignore[misc] # as above
-    """Heartbeat of a static member."""
+    """The heartbeat of a static member."""
 
     API_KEY = 12
 
@@ -94,7 +94,7 @@ class StaticOffsetCommitStruct(RequestStruct):  # type: ignore[misc] # as above
 
 
 class StaticOffsetCommit(Request[StaticOffsetCommitStruct]):  # type: ignore[misc] # as above
-    """Commit of a static member; ``topics`` as in aiokafka's request: (topic, [(partition, offset, metadata)])."""
+    """The commit of a static member; ``topics`` as in aiokafka's request: (topic, [(partition, offset, metadata)])."""
 
     API_KEY = 8
 
@@ -145,7 +145,7 @@ class StaticLeaveStruct(RequestStruct):  # type: ignore[misc] # as above
 
 
 class StaticLeave(Request[StaticLeaveStruct]):  # type: ignore[misc] # as above
-    """Remove a static member from its group. With an empty member id whichever process has the instance id is removed."""
+    """Removes a static member from its group. With an empty member id it removes the process that has the instance id now."""
 
     API_KEY = 13
 

@@ -1,7 +1,7 @@
-"""Logs one line about a suspended process instead of the many that the libraries write when it resumes.
+"""Drops the many lines that libraries log when a suspended process resumes; the watchdog logs one line instead.
 
-A suspended process (SIGSTOP, a paused virtual machine) loses its place in the group. This is expected: it rejoins, and what was
-not acknowledged is redelivered. Faust and aiokafka report it in a dozen lines that look like failures.
+A suspended process (SIGSTOP, a paused virtual machine) loses its place in the group. This is expected: the process rejoins, and
+unacknowledged messages are redelivered. Faust and aiokafka report this in a dozen lines that look like failures.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _LIBRARIES: Final = ("aiokafka", "faust", "mode", "pipeline")
 
 
 class SuspensionLogFilter(logging.Filter):
-    """Drops what the libraries log after a suspension. ``heartbeat`` has to be called about once a second."""
+    """Drops the lines that libraries log after a suspension. ``heartbeat`` must be called about once a second."""
 
     def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class SuspensionLogFilter(logging.Filter):
         self._until = self._last
 
     def heartbeat(self) -> float:
-        """Record that the process runs; returns for how many seconds it was suspended before, or 0."""
+        """Record that the process runs; return for how many seconds it was suspended since the last call, 0 if it was not."""
         now = self._monotonic()
         suspended, self._last = now - self._last, now
         if suspended < SUSPENDED_SECONDS:
@@ -38,7 +38,7 @@ class SuspensionLogFilter(logging.Filter):
         return suspended
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether a line is written."""
+        """Whether a line is logged."""
         now = self._monotonic()
         resumed = now < self._until or now - self._last >= SUSPENDED_SECONDS
         return not (resumed and record.name.partition(".")[0] in _LIBRARIES)

@@ -1,7 +1,7 @@
 """Detects that a topic of a worker was deleted, created again or truncated.
 
-A topic that was created again has other messages at the same offsets. Faust and aiokafka know a topic by its name only. If the
-committed offsets lie beyond the end of the new log, they would silently skip every message below those offsets.
+A topic that was created again has other messages at the same offsets. Faust and aiokafka know a topic by its name only. They
+would read a new log from the committed offsets of the old one, and silently skip every message below these offsets.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ log = get_logger("topic")
 
 
 class TopicGoneError(ConfigurationError):
-    """The topic ``topic`` was deleted, created again or truncated."""
+    """The topic named ``topic`` was deleted, created again or truncated."""
 
     def __init__(self, topic: str, problem: str, *, remedy: str) -> None:
         super().__init__(problem, remedy=remedy)
@@ -52,7 +52,7 @@ class TopicGoneError(ConfigurationError):
 
 @dataclass(frozen=True, slots=True)
 class TopicSnapshot:
-    """What the brokers say about a topic. ``topic_id`` is empty while they do not know it; offsets are by partition."""
+    """What the brokers say about a topic. ``topic_id``: empty while they do not know it; the others: partition -> offset."""
 
     topic_id: str
     committed: Mapping[int, int]
@@ -60,7 +60,7 @@ class TopicSnapshot:
     ends: Mapping[int, int]
 
     def offset_beyond_end(self) -> tuple[int, int, int] | None:
-        """(partition, committed offset, end) of a partition whose committed offset lies beyond its end."""
+        """(partition, committed offset, end) of a partition whose committed offset is beyond its end; None: there is none."""
         for partition, offset in self.committed.items():
             if (end := self.ends.get(partition)) is not None and offset > end:
                 return partition, offset, end
@@ -68,9 +68,9 @@ class TopicSnapshot:
 
 
 class TopicIdentity:
-    """``begin`` before the first message is read, ``watch`` from then on.
+    """Checks the identity of a worker's topics: call ``begin`` before the first message is read, then run ``watch``.
 
-    The only topic of the settings must be there. Of several, each may come later: that of a portal that does not send yet.
+    If there is only one topic, it must exist. Of several topics of portals each may be created later.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class TopicIdentity:
         topics: Sequence[str] = (),
         checked: Callable[[Mapping[str, TopicSnapshot]], None] = lambda _: None,
     ) -> None:
-        """``topics``: empty: that of the settings. ``checked``: called by ``watch`` with every snapshot of the same topic."""
+        """``topics``: the topics to read; empty: that of the settings. ``checked``: called with the snapshots of each check."""
         self._settings, self._checked = settings, checked
         self._topics = tuple(topics) or (settings.topic,)
         options = topic_kafka_options(settings)
@@ -93,10 +93,10 @@ class TopicIdentity:
         self._has_identities = True
 
     async def begin(self) -> None:
-        """Remember the identities of the topics, and check that the committed offsets lie within their logs.
+        """Remember the identities of the topics, and check that no committed offset is beyond the end of its log.
 
         Raises:
-            TopicGoneError: a committed offset lies beyond the end of its partition, or the topic is gone.
+            TopicGoneError: a committed offset is beyond the end of its log, or the only topic does not exist.
             UnavailableError: the brokers do not answer.
         """
         for attempt in range(1, _FIRST_READINGS + 1):
@@ -125,14 +125,14 @@ class TopicIdentity:
 
     @property
     def topic_ids(self) -> Mapping[str, str]:
-        """The identity of each topic that exists, as ``begin`` found it, and ``watch`` when it was created since."""
+        """Existing topic -> its identity, as ``begin`` found it, or ``watch`` for a topic that was created later."""
         return self._ids
 
     async def watch(self) -> NoReturn:
         """Check the topics until the worker stops.
 
         Raises:
-            TopicGoneError: a topic was deleted or created again, or committed offsets lie beyond its end.
+            TopicGoneError: a topic was deleted or created again, or a committed offset is beyond the end of its log.
         """
         suspicious: Counter[str] = Counter()
         while True:
@@ -142,7 +142,7 @@ class TopicIdentity:
                 self._checked(sound)
 
     async def confirm(self) -> None:
-        """Check the topics now, because the consumer ended by itself. Raises as ``watch``: its topic may be what it lost."""
+        """Check the topics once, when the consumer has ended by itself, perhaps because a topic is gone. Raises as ``watch``."""
         suspicious: Counter[str] = Counter()
         for _ in range(_READINGS):
             if await self._examined(suspicious) is None or not suspicious:
@@ -150,7 +150,7 @@ class TopicIdentity:
             await asyncio.sleep(_RETRY_SECONDS)
 
     async def _examined(self, suspicious: Counter[str]) -> dict[str, TopicSnapshot] | None:
-        """The topics that are as before; None: the brokers do not answer. ``suspicious`` counts readings of the others."""
+        """The topics that are the same as before; None: no answer. ``suspicious``: how often another one looked different."""
         try:
             snapshots = await in_daemon_thread(self._ask)
         except (KafkaException, TimeoutError) as error:  # the watchdog ends a worker whose brokers do not answer
@@ -171,13 +171,13 @@ class TopicIdentity:
 
     @property
     def _shown(self) -> str:
-        """The topics, for a sentence."""
+        """The topics as words of a sentence."""
         if len(self._topics) == 1:
             return f"the topic {self._topics[0]!r}"
         return f"the topics of portals ({self._settings.portal_prefix}CODE)"
 
     def _is_sound(self, topic: str, snapshot: TopicSnapshot) -> bool:
-        """Whether a topic is the same one as before, or one of several that does not exist yet."""
+        """Whether a topic is the same as before, or does not exist yet although that is allowed."""
         known = self._ids.get(topic, "")
         if not snapshot.topic_id:
             return not known and len(self._topics) > 1
@@ -190,7 +190,7 @@ class TopicIdentity:
             log.info("topic_of_portal_created", topic=topic)
 
     def _problem(self, topic: str, snapshot: TopicSnapshot) -> TopicGoneError:
-        """What happened to a topic, and the remedy."""
+        """The error about what happened to a topic, with a remedy."""
         group, known = self._settings.group, self._ids.get(topic, "")
         beyond = snapshot.offset_beyond_end()
         if not snapshot.topic_id:
@@ -244,7 +244,7 @@ class TopicIdentity:
         }
 
     def _look_for_strays(self) -> None:
-        """Log once that a topic begins with the prefix and belongs to no agency of the registry: no worker reads it."""
+        """Log, once for each, topics with the prefix of portals whose agency is not in the registry: no worker reads them."""
         prefix = self._settings.portal_prefix
         for topic in self._admin.list_topics(timeout=ANSWER_SECONDS).topics:
             if topic.startswith(prefix) and topic not in self._topics and topic not in self._strays:
@@ -253,17 +253,17 @@ class TopicIdentity:
                 log.error("topic_is_not_read", topic=topic, reason=reason, remedy="Add the agency, or send to another topic.")
 
     def _listed(self) -> dict[str, tuple[str, list[int]]]:
-        """``all_described`` for brokers that do not support identities."""
+        """The result of ``all_described`` for brokers that do not support identities."""
         known = self._admin.list_topics(timeout=ANSWER_SECONDS).topics
         found = {topic: known[topic] for topic in self._topics if topic in known and known[topic].error is None}
         return {topic: (_UNKNOWN, list(found[topic].partitions)) if topic in found else ("", []) for topic in self._topics}
 
 
 def topic_ends(settings: KafkaSettings, partitions: Collection[int]) -> tuple[str, dict[int, int]]:
-    """The id of the topic of the settings, as ``TopicIdentity.topic_id`` gives it, and the ends of ``partitions``.
+    """The identity of the topic of the settings ("": the brokers do not tell it), and partition -> end of its log.
 
-    The id is "" when the brokers do not tell it. It is requested first: when the topic is created again in between, the new ends
-    are paired with the id of the old topic, and what is recorded under that id applies to no message.
+    The identity is requested first: if the topic is created again between both requests, the ends of the new topic come with the
+    identity of the old one, and what is recorded under that identity applies to no message.
 
     Raises:
         KafkaException, TimeoutError: the brokers do not tell the ends.
@@ -278,7 +278,7 @@ def topic_ends(settings: KafkaSettings, partitions: Collection[int]) -> tuple[st
 
 
 def topic_identity(settings: KafkaSettings) -> str:
-    """The id of the topic of the settings, which changes when it is deleted and created again; "" when brokers do not tell it."""
+    """The identity of the topic of the settings, which changes when the topic is created again; "": brokers do not tell it."""
     try:
         admin = AdminClient(topic_kafka_options(settings))
         found = described(admin, settings.topic)[0] if has_controller(admin) else ""
@@ -289,7 +289,7 @@ def topic_identity(settings: KafkaSettings) -> str:
 
 
 def topic_kafka_options(settings: KafkaSettings) -> dict[str, Any]:
-    """The options of a client that asks about topics."""
+    """The options of a librdkafka client that asks about topics."""
     return {
         **librdkafka_options(settings),
         "client.id": "portalpulse-topic",

@@ -1,7 +1,8 @@
-"""Reads the topic itself for the audit: its offsets, the group's, and ranges of messages. Nothing is joined.
+"""Reads from the topic for the audit: its offsets, those of the group, and ranges of messages. Joins no group.
 
-The worker reads with aiokafka inside Faust. The audit asks rarely and outside of any event loop, so it uses librdkafka; only the
-group is described by aiokafka, see group_members, and messages are read as workers read them, see range_consumer.
+The worker reads with aiokafka inside Faust. The audit asks for offsets rarely and outside of any event loop, so it uses librdkafka
+for them. The description of the group comes from aiokafka (group_members), and messages are read as workers read them
+(range_consumer).
 """
 
 from __future__ import annotations
@@ -38,9 +39,9 @@ _PORTION: Final = 50_000
 
 
 class KafkaTopicReader:
-    """A ``pipeline.audit.topic_log.TopicReader`` for the topic and group of the settings.
+    """A ``pipeline.audit.topic_log.TopicReader`` for the topics and the group of the settings.
 
-    ``topics``: those of portals, of which one must exist; empty: that of the settings.
+    ``topics``: topics of portals, of which at least one must exist; empty: the topic of the settings.
     """
 
     def __init__(self, settings: KafkaSettings, *, topics: Sequence[str] = (), answer_seconds: float = _ANSWER_SECONDS) -> None:
@@ -48,7 +49,7 @@ class KafkaTopicReader:
         self._topics = tuple(topics) or (settings.topic,)
 
     def partitions(self) -> Sequence[Partition]:
-        """First, last and committed offsets.
+        """First offset, end and committed offset of every partition.
 
         Raises:
             UnavailableError: no broker answers.
@@ -78,7 +79,7 @@ class KafkaTopicReader:
         ]
 
     def _marks(self, consumer: Any, asked: Sequence[TopicPartition]) -> list[tuple[int, int]]:
-        """First offset and end of each partition; those of many topics with one request to each leader."""
+        """First offset and end of each partition. For several topics there is only one request to each leader."""
         if len(self._topics) == 1:
             return [consumer.get_watermark_offsets(where, timeout=self._answer_seconds) for where in asked]
         admin = AdminClient(topic_kafka_options(self._settings))
@@ -87,7 +88,7 @@ class KafkaTopicReader:
         return [(lows[where], highs[where]) for where in wanted]
 
     def ends(self) -> tuple[str, dict[int, int]]:
-        """The id of the topic ("" when the brokers do not tell it) and the end of each partition; needs no right on the group.
+        """The topic's identity ("": the brokers do not tell it), and partition -> end of its log. Needs no right on the group.
 
         Raises:
             UnavailableError: no broker answers.
@@ -103,7 +104,7 @@ class KafkaTopicReader:
             ) from error
 
     def _numbers(self) -> Mapping[str, Sequence[int]]:
-        """The numbers of the partitions of each topic that exists."""
+        """Existing topic -> the numbers of its partitions."""
         known = topics_of(self._settings.bootstrap, self._settings, used=self._topics[0], timeout=self._answer_seconds)
         found = {topic: known[topic] for topic in self._topics if topic in known}
         numbers = {topic: sorted(each.partitions) for topic, each in found.items() if each.error is None and each.partitions}
@@ -122,10 +123,10 @@ class KafkaTopicReader:
         return self.group().readers(self._topics)
 
     def group(self) -> Group:
-        """The group: its members and their partitions.
+        """The consumer group: its members and their partitions.
 
         Raises:
-            UnavailableError: the brokers do not describe it.
+            UnavailableError: the brokers do not describe the group.
         """
         try:
             return asyncio.run(self._described())
@@ -145,10 +146,10 @@ class KafkaTopicReader:
         raise AssertionError  # the loop ends by returning or raising
 
     def messages(self, partition: int, begin: int, end: int, *, topic: str = "") -> Iterator[Sequence[tuple[int, bytes | None]]]:
-        """Messages of a range in portions.
+        """Messages from the offset ``begin`` up to, not including, ``end``, in portions of (offset, value).
 
         Raises:
-            UnavailableError: the broker does not answer, or the range is not wholly in the log any more.
+            UnavailableError: the broker does not answer, or a part of the range left the log.
         """
         topic = topic or self._settings.topic
         with closing(RangeConsumer(self._settings, _CLIENT)) as consumer:
@@ -173,7 +174,7 @@ class KafkaTopicReader:
                 raise self._unavailable(error, reading=True) from error
 
     def topic_ids(self) -> Mapping[str, str]:
-        """The id of each topic that exists, which changes when it is created again; "" when the brokers do not tell it.
+        """Existing topic -> its identity, which changes when the topic is created again; "": the brokers do not tell it.
 
         Raises:
             UnavailableError: no broker answers.
@@ -188,10 +189,10 @@ class KafkaTopicReader:
         return {topic: found[topic][0] if topic in found else "" for topic in topics}
 
     def commit(self, offsets: Mapping[tuple[str, int], int]) -> None:
-        """Set the offsets of the group, which must have no member, by topic and partition. For a restore; no audit commits.
+        """Commit offsets, by topic and partition, for the group, which must have no members. For a restore; no audit commits.
 
         Raises:
-            UnavailableError: the brokers do not take them.
+            UnavailableError: the brokers do not accept the offsets.
         """
         asked = [TopicPartition(*where, offset) for where, offset in offsets.items()]
         with closing(self._consumer(self._settings.group)) as consumer:
@@ -235,7 +236,7 @@ def _is_retryable(error: Exception) -> bool:
 
 
 def _messages(found: Sequence[Any]) -> tuple[list[Any], bool]:
-    """The messages among what came, and whether the end of the log did; any other error in a message's place is raised."""
+    """The messages among what librdkafka returned, and whether the end of the log came. Raises any other error among them."""
     # Partitions are assigned, no group is used; librdkafka asks after it all the same, with or without the right to.
     errors = [message.error() for message in found if message.error() is not None]
     problems = [error for error in errors if error.code() != KafkaError.GROUP_AUTHORIZATION_FAILED]

@@ -1,4 +1,4 @@
-"""What an admin client asks the brokers about topics: whether they exist, their identities and partitions, and offsets."""
+"""Requests of an admin client about topics: whether they exist, their identities, partitions and offsets."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ ANSWER_SECONDS: Final = 10.0
 
 
 def has_controller(admin: AdminClient) -> bool:
-    """Whether the brokers name one that could be asked for identities."""
+    """Whether the brokers name a controller, which can be asked for identities of topics."""
     found = admin.list_topics(timeout=ANSWER_SECONDS)
     return found.controller_id in found.brokers
 
 
 def described(admin: AdminClient, topic: str) -> tuple[str, list[int]]:
-    """Identity and partitions; empty for a topic that the brokers do not know."""
+    """Identity and partitions of a topic; both empty: the brokers do not know the topic."""
     return all_described(admin, [topic])[topic]
 
 
 def all_described(admin: AdminClient, topics: Sequence[str]) -> dict[str, tuple[str, list[int]]]:
-    """Identity and partitions of each; empty for a topic that the brokers do not know."""
+    """Topic -> identity and partitions; both empty: the brokers do not know the topic."""
     found = {}
     for topic, asked in admin.describe_topics(TopicCollection(list(topics)), request_timeout=ANSWER_SECONDS).items():
         try:
@@ -39,12 +39,12 @@ def all_described(admin: AdminClient, topics: Sequence[str]) -> dict[str, tuple[
 
 
 def offsets_of(admin: AdminClient, topic: str, partitions: Collection[int], which: OffsetSpec) -> dict[int, int]:
-    """First offsets or ends of partitions of one topic, by partition."""
+    """Partition -> first offset or end, as ``which`` says, for partitions of one topic."""
     return of_topic(positions_of(admin, [(topic, part) for part in partitions], which), topic)
 
 
 def positions_of(admin: AdminClient, parts: Collection[tuple[str, int]], which: OffsetSpec) -> dict[tuple[str, int], int]:
-    """First offsets or ends of partitions, by topic and partition."""
+    """(topic, partition) -> first offset or end, as ``which`` says."""
     if not parts:
         return {}
     asked = admin.list_offsets({TopicPartition(*part): which for part in parts}, request_timeout=ANSWER_SECONDS)
@@ -52,5 +52,5 @@ def positions_of(admin: AdminClient, parts: Collection[tuple[str, int]], which: 
 
 
 def of_topic(positions: Mapping[tuple[str, int], int], topic: str) -> dict[int, int]:
-    """What is known of one topic, by partition."""
+    """Partition -> offset, for the partitions of one topic in ``positions``."""
     return {partition: offset for (name, partition), offset in positions.items() if name == topic}

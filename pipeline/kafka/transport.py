@@ -1,4 +1,4 @@
-"""The Faust transport of one worker: aiokafka's, with our consumer and what that needs to know."""
+"""The Faust transport of one worker: that for aiokafka, with ``BatchConsumer`` and the values that it needs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RecordUnread = Callable[[Any, int, int, UnreadCause], Awaitable[None]]
 
 
 class BatchTransport(driver.Transport):  # type: ignore[misc]
-    """Faust's aiokafka transport with the consumer above."""
+    """Faust's aiokafka transport with ``BatchConsumer`` as its consumer."""
 
     Consumer = BatchConsumer
 
@@ -38,9 +38,9 @@ class BatchTransport(driver.Transport):  # type: ignore[misc]
         group_storage: GroupStorage | None = None,
         fail: Callable[[BaseException], None] | None = None,
     ) -> None:
-        """``record_unread`` is awaited with unread offsets before later offsets are read.
+        """``record_unread``: awaited with unread offsets before later offsets are read.
 
-        ``group_storage``: whose offsets the group must have; None: anybody's. ``fail``: ends the worker.
+        ``group_storage``: the storage to which the group's offsets must belong; None: any. ``fail``: ends the worker.
         """
         record_batches.install(*topics)
         super().__init__(url, app)

@@ -1,4 +1,4 @@
-"""Finds unread offsets, which left the log before this worker read them; counts, logs and records them."""
+"""Finds unread offsets, which left the log before this worker read them, and counts, logs and records them."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ log = get_logger("worker")
 
 
 class UnreadTracker:
-    """Runs in the event loop of the worker.
+    """Counts, logs and records unread offsets. Runs in the event loop of the worker.
 
     Args:
         group: consumer group of the worker.
-        metrics: where unread offsets are counted.
-        record: records ranges in the storage; blocks while it is unavailable.
-        fail: called with the error when ranges cannot be recorded; the worker must stop.
+        metrics: the worker's metrics, which count unread offsets.
+        record: records ranges in the storage; blocks while the storage is unavailable.
+        fail: called with the error when ranges cannot be recorded; it must stop the worker.
     """
 
     def __init__(
@@ -50,10 +50,12 @@ class UnreadTracker:
         self._held: dict[str, float] = {}  # when this worker last had a partition of a topic
 
     async def record(self, tp: Any, first: int, end: int, cause: UnreadCause) -> None:
-        """Record unread offsets. Returns when they are stored; later offsets must not be read before.
+        """Record the unread offsets from ``first`` up to, not including, ``end``; return when the record is stored.
+
+        Later offsets must not be read before.
 
         Raises:
-            SinkError: they cannot be recorded.
+            SinkError: the offsets cannot be recorded.
         """
         if cause is UnreadCause.TRUNCATED:
             log.error("log_truncated", topic=tp.topic, partition=tp.partition, position=first, end=end)
@@ -70,13 +72,13 @@ class UnreadTracker:
     def compare(self, snapshots: Mapping[str, TopicSnapshot], read_through: Mapping[Any, int]) -> None:
         """Count unread offsets while nothing is fetched, for example while the storage is unavailable.
 
-        They are recorded when reading continues. A fetch may be in progress, so only what two consecutive checks find below the
-        first offset of the log at the same position is certainly unread. Checks far apart prove nothing: this process may have
-        been suspended and another worker may have read its partitions.
+        They are recorded when reading continues. A fetch may be in progress, so offsets are certainly unread only if two
+        consecutive checks find the same position, and the log begins after it. Checks far apart prove nothing: this process may
+        have been suspended, and another worker may have read its partitions.
 
         Args:
-            snapshots: what the brokers say about each topic that is there.
-            read_through: offset before which each assigned partition was read.
+            snapshots: existing topic -> what the brokers say about it.
+            read_through: assigned partition -> offset before which it was read.
         """
         now = time.monotonic()
         before = self._read_through if now - self._checked_at < 3 * CHECK_SECONDS else {}
@@ -101,12 +103,12 @@ class UnreadTracker:
             self._metrics.unread.labels(topic=tp.topic, partition=tp.partition)
 
     def _is_gone(self, topic: str, now: float) -> bool:
-        """Whether this worker has no partition of a topic any more, since a moment ago: the topic may be deleted."""
+        """Whether this worker lost its last partition of a topic within ``_GONE_SECONDS``: the topic may be deleted."""
         held = self._held.get(topic, 0.0)
         return held < now <= held + _GONE_SECONDS
 
     async def record_deleted_topic(self, topic: str) -> None:
-        """Record everything of a deleted topic that was not committed; while the storage is unavailable it is only logged."""
+        """Record all uncommitted offsets of a deleted topic as unread. If the storage is unavailable, they are only logged."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_RECORD_SECONDS):
                 for tp, offset in self._committed.items():

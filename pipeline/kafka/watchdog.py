@@ -1,8 +1,8 @@
-"""Publishes a worker's state every second, and ends a worker whose consumer gets no answers.
+"""Publishes a worker's state every second, and ends a worker whose consumer gets no answers from Kafka.
 
 Faust may idle without an error or loop on errors (see docs/guarantees.md). The watchdog checks answers, not progress: a healthy
 consumer gets its heartbeats and fetches answered all the time, also when there is nothing to read. Otherwise the worker runs the
-preflight for a cause and exits, so that its supervisor restarts it.
+preflight to find the cause, and exits, so that its supervisor restarts it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ log = get_logger("worker")
 
 @dataclass(slots=True)
 class WorkerState:
-    """What the health endpoints and gauges say about a worker; written by the worker, read by any thread."""
+    """The state of a worker for health endpoints and gauges; written by the worker, read by any thread."""
 
     assigned: int = 0
     joined: bool = False
@@ -45,16 +45,16 @@ class WorkerState:
 
 
 def replaced(settings: KafkaSettings) -> ReplacedError:
-    """The error of a worker whose place in the group another one has."""
+    """The error of a worker when another worker has joined the group under its instance id."""
     return ReplacedError(
         f"Another worker joined the consumer group {settings.group!r} as {settings.instance_id!r} and reads the partitions of"
         " this one. This worker ends; nothing that it had not acknowledged is lost.",
-        remedy="If both should run, give each a PORTALPULSE_KAFKA__INSTANCE_ID of its own. Otherwise leave this one stopped.",
+        remedy="If both should run, give each worker another PORTALPULSE_KAFKA__INSTANCE_ID. Otherwise leave this one stopped.",
     )
 
 
 class Watchdog:
-    """Checks one worker. ``run`` ends only by raising."""
+    """Checks one worker every second. ``run`` ends only by raising an error."""
 
     def __init__(
         self,
@@ -71,11 +71,11 @@ class Watchdog:
         self.detector = StallDetector(longest_tick=2 * _CHECK_SECONDS)
 
     async def run(self, app: Any) -> NoReturn:
-        """Keep the state and gauges up to date.
+        """Keep state and gauges up to date, until the worker must end.
 
         Raises:
-            ReplacedError: another worker has its place in the group.
-            PortalPulseError: the consumer gets no answers.
+            ReplacedError: another worker joined the group under the instance id of this one.
+            PortalPulseError: the consumer gets no answers from Kafka.
         """
         suspension = SuspensionLogFilter()
         for handler in logging.getLogger().handlers:
@@ -96,9 +96,9 @@ class Watchdog:
                 raise await explained(problem, self._kafka, topics=self._topics, remedy=remedy)
 
     def problem(self, vitals: ConsumerVitals | None) -> str | None:
-        """Why the worker must end, or None.
+        """A sentence about why the worker must end, or None.
 
-        While the storage is unavailable the memory budget is used up and nothing is fetched: then fetches need no answers.
+        While the memory budget is used up or the storage is unavailable, nothing is fetched, and fetches need no answers.
         """
         group, stall_limit = self._kafka.group, self._limits.stall_seconds
         if vitals is not None and vitals.error is not None:

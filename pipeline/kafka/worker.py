@@ -1,4 +1,4 @@
-"""Runs one worker: Faust reads, the delivery stores and counts, the watchdog checks both, and all of them stop cleanly."""
+"""Runs one worker: Faust reads from Kafka, the delivery stores and counts, the watchdog checks, and all parts stop cleanly."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ log = get_logger("worker")
 
 
 class Worker:
-    """One consumer of the group. ``run`` returns when asked to stop and raises when it cannot go on."""
+    """One worker of the group. ``run`` returns when the worker was asked to stop, and raises an error when it cannot go on."""
 
     def __init__(
         self,
@@ -58,12 +58,12 @@ class Worker:
         loops: Callable[[IngestSteps], Mapping[str, Callable[[], None]]] = lambda _steps: {},
         group_storage: GroupStorage | None = None,
     ) -> None:
-        """A worker that was not started.
+        """Make a worker without starting it.
 
-        ``topics``: those that are read; empty: that of the settings.
+        ``topics``: the topics to read; empty: that of the settings.
         ``reachable``: the bootstrap addresses that answer; Faust would wait for each of the others. Empty: use all.
-        ``loops``: more loops to run in threads beside the steps, by name; each returns when ``steps.stopping`` is set.
-        ``group_storage``: whose offsets the group must have; None: anybody's.
+        ``loops``: returns more loops to run, by name of the thread; each loop returns when ``steps.stopping`` is set.
+        ``group_storage``: the storage to which the group's offsets must belong; None: any.
         """
         self._settings = settings
         self._topics = tuple(topics) or (settings.kafka.topic,)
@@ -95,14 +95,14 @@ class Worker:
 
     @property
     def unread(self) -> UnreadOffsets:
-        """Offsets that left the log before they were read, as far as this worker noticed."""
+        """The offsets that left the log before they were read, as far as this worker noticed them."""
         return self._unread.offsets
 
     async def run(self, stop: asyncio.Event, *, ending: Callable[[PortalPulseError | None], None]) -> None:
-        """Consume until ``stop`` is set. ``ending`` is called when the worker begins to stop, with the error if there is one.
+        """Work until ``stop`` is set. ``ending`` is called when the worker begins to stop, with the error or None.
 
         Raises:
-            PortalPulseError: the worker had to stop; the message says why. Nothing unfinished was acknowledged.
+            PortalPulseError: the worker had to stop; the message says why. No unfinished message was acknowledged.
         """
         self._loop = asyncio.get_running_loop()
         self._failed = self._loop.create_future()
@@ -134,7 +134,7 @@ class Worker:
             await self._stop(tasks)
 
     async def _begin(self, stop: asyncio.Event) -> set[asyncio.Future[Any]]:
-        """Start every part; returns the tasks of which the first to end ends the worker."""
+        """Start every part; return the tasks of the parts. The worker ends when the first of them ends."""
         kafka = self._settings.kafka.model_copy(update={"bootstrap": self._reachable})
         identity = TopicIdentity(kafka, topics=self._topics, checked=self._compare)
         await identity.begin()
@@ -161,7 +161,7 @@ class Worker:
         }
 
     async def _run_app(self, identity: TopicIdentity) -> NoReturn:
-        """Start Faust and wait; it ends by itself only when it crashed, for example because its topic is gone."""
+        """Run Faust, which ends by itself only when it crashed, for example because its topic is gone; raise the cause."""
         try:
             await self._app.start()
             await self._app.wait_until_stopped()
@@ -222,14 +222,14 @@ class Worker:
         self._unread.compare(snapshots, consumer.read_through() if consumer.vitals() is not None else {})
 
     async def _watch_storage(self) -> None:
-        """Look whether workers of another storage joined the group when this one did, so that neither saw the other's offsets."""
+        """Check again and again that no worker of another storage commits offsets of this group; if so, end this worker."""
         while True:
             await asyncio.sleep(CHECK_SECONDS)
             if self.state.joined:
                 await self._app.consumer.check_group()
 
     async def _until_gone(self, checking: Awaitable[None]) -> None:
-        """Check the topics; when one was deleted, record what this group had not read of it."""
+        """Await a check of the topics; when one was deleted, record the offsets of it that this group had not read."""
         try:
             await checking
         except TopicGoneError as error:
@@ -238,15 +238,15 @@ class Worker:
 
 
 def _unforeseen(error: BaseException) -> InvariantError:
-    """The error of a worker that met an error without a foreseen cause."""
+    """The error with which a worker ends because of an error that nobody foresaw."""
     return InvariantError(
         f"The worker stopped on an unforeseen error: {error!r}.",
-        remedy="No unfinished message was acknowledged. The log holds the traceback: report it, then restart the worker.",
+        remedy="No unfinished message was acknowledged. The log has the traceback: report it, then restart the worker.",
     )
 
 
 def _result(task: asyncio.Future[Any]) -> None:
-    """Raise what ended the task. A cancellation by other code is an error, too: no handler would see it."""
+    """Raise the error that ended a task. A task that other code cancelled is an error, too."""
     if task.cancelled():
         raise _unforeseen(RuntimeError("a task of the worker was cancelled"))
     task.result()
