@@ -105,7 +105,7 @@ QUIET_WORKING = _exporter(
     "portalpulse_quiet_working_seconds",
     "Office hours (seconds) since the newest event of any agency; nights, weekends and holidays count as 0.",
 )
-CLOCK_FIXED = _exporter("portalpulse_clock_fixed", "1: the clock is the fixed instant of a scenario; 0: the clock moves.")
+CLOCK_FIXED = _exporter("portalpulse_clock_fixed", "Whether the clock stands at the instant of a scenario (1) or moves (0).")
 TALLY_LAG_ROWS = _exporter(
     "portalpulse_tally_lag_rows",
     "Stored distinct events minus tallied events (worst tier). Positive: tallies lag; negative: double counting.",

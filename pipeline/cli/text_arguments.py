@@ -56,7 +56,7 @@ def _wrong(parameter: Any, value: Any) -> tuple[str, str] | None:
     except ValueError as error:
         return str(error), "Write it in UTF-8."
     if parameter.metavar == URL and holds_login(value):
-        return "it must hold no user and no password: messages and files show addresses", "Omit what is before the @."
+        return "it must have no user and no password: messages and files show addresses", "Omit what is before the @."
     return None
 
 

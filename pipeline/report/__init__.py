@@ -1,1 +1,1 @@
-"""The published figures of a period: what is asked for, how complete the answer is, the figures, and how they are printed."""
+"""Reports of the published figures of a period: the request, how complete the figures are, the figures, and the formats."""

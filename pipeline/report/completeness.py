@@ -1,8 +1,8 @@
-"""How complete the figures of a report are: final, or why not.
+"""Finds out whether the figures of a report are final, or why not.
 
-Figures are final when the period is over and every message that lay in the topic when the report was asked for is stored,
-counted and corrected. A worker acknowledges a message to Kafka only after all of that, so the group's committed offsets tell it.
-Figures over whole dossiers are final when, besides, every dossier with such a message was judged since.
+Figures are final when the period is over and every message that the topic had when the report was asked for is stored, counted
+and corrected. A worker acknowledges a message to Kafka only after all of that, so the group's committed offsets tell which
+messages are. Figures over whole dossiers are final when, besides, every dossier with such a message was judged since.
 """
 
 from __future__ import annotations
@@ -42,27 +42,27 @@ class NotFinal(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TopicOffsets:
-    """The end offset and the offset that the workers have acknowledged, by partition."""
+    """Partition -> its end offset, and partition -> the offset up to which workers have acknowledged it."""
 
     ends: Mapping[PartitionName, int]
     acknowledged: Mapping[PartitionName, int]
 
 
 class WaitingDossiers(Protocol):
-    """Says how many dossiers are not judged with all of their messages."""
+    """Tells how many dossiers wait to be judged with all of their messages."""
 
     def now(self) -> dt.datetime:
-        """The clock by which messages of dossiers are noted."""
+        """The time of the storage's clock, by which messages of dossiers are noted."""
         ...
 
     def waiting_since(self, asked_at: dt.datetime, /) -> int:
-        """How many dossiers wait whose messages were noted up to a time of the storage."""
+        """How many dossiers wait to be judged because of messages noted up to ``asked_at``, a time of the storage's clock."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why figures are not final: a code, and a sentence for people."""
+    """A reason why figures are not final: a code, and a sentence for people."""
 
     code: NotFinal
     text: str
@@ -73,12 +73,12 @@ class Completeness:
     """How complete figures are.
 
     Attributes:
-        asked_at: when the topic was asked for its ends; messages that came later may or may not be counted.
-        waiting: messages that lay in the topic then and are not acknowledged; None when Kafka does not say.
-        reasons: empty when the figures are final.
-        question: what to ask again to wait for the same messages and dossiers; None when none is waited for.
-        dossiers_waiting: dossiers with messages that were acknowledged then, and that were not judged since; None when no figure
-            is read from whole dossiers, or messages wait.
+        asked_at: when Kafka was asked for the ends of the topic; messages that came later may or may not be counted.
+        waiting: number of messages before these ends that are not acknowledged; None: Kafka does not tell.
+        reasons: why the figures are not final; empty: they are.
+        question: the question to send with a later request that waits for the same messages and dossiers; None: none wait.
+        dossiers_waiting: number of dossiers that were not judged since their messages were noted; None: no figure is read from
+            whole dossiers, or messages wait.
     """
 
     asked_at: dt.datetime
@@ -89,11 +89,11 @@ class Completeness:
 
     @property
     def final(self) -> bool:
-        """Whether the figures cannot change but by late messages."""
+        """Whether the figures are final: only messages that come later can change them."""
         return not self.reasons
 
     def as_dict(self) -> dict[str, Any]:
-        """As plain values for JSON."""
+        """The completeness as plain values for JSON."""
         return {
             "final": self.final,
             "reasons": [{"code": reason.code.value, "text": reason.text} for reason in self.reasons],
@@ -105,9 +105,9 @@ class Completeness:
 
 
 def waiting_messages(ends: Mapping[PartitionName, int], now: TopicOffsets) -> dict[PartitionName, int]:
-    """Messages before ``ends`` that are not acknowledged now, of each partition that has some.
+    """Partition -> number of messages before its offset in ``ends`` that are not acknowledged now; without those with 0.
 
-    An offset beyond the present end was committed in an earlier topic of this name, so it says nothing about this one.
+    An acknowledged offset beyond the present end was committed for an earlier topic of this name, so it is ignored.
     """
     waiting: dict[PartitionName, int] = {}
     for number, end in ends.items():
@@ -120,11 +120,11 @@ def waiting_messages(ends: Mapping[PartitionName, int], now: TopicOffsets) -> di
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What figures are asked for.
+    """The figures of a report, as far as their completeness depends on it.
 
     Attributes:
-        periods: the last day of each of their periods.
-        answers: last days of answers to dossiers that may be accepted late.
+        periods: the last day of each period.
+        answers: last days on which an answer to a dossier of the periods is in time (group of the accepted late).
         reads_dossiers: whether a figure is read from whole dossiers.
     """
 
@@ -133,7 +133,7 @@ class Scope:
     reads_dossiers: bool = False
 
     def reasons(self, today: dt.date) -> list[Reason]:
-        """Why figures are not final, whatever is counted."""
+        """The reasons why figures are not final that do not depend on messages: days that are not over."""
         periods = [
             Reason(NotFinal.PERIOD_NOT_OVER, f"The period ends on {last} and is not over: today is {today}.")
             for last in sorted(set(self.periods))
@@ -148,14 +148,16 @@ class Scope:
 
 
 class CompletenessCheck:
-    """Asks Kafka, and waits for the workers.
+    """Finds out how complete figures are, and waits until workers have counted the messages of the topic.
 
     Args:
-        offsets: asks Kafka; blocks.
+        offsets: asks Kafka for the offsets of the topic; blocks.
         dossiers: asks the storage for waiting dossiers; blocks. None: no figure is read from whole dossiers.
-        not_recounted: asks for the agencies whose stored dossiers were not all counted with their catalogue; blocks.
+        not_recounted: reads the agencies whose stored dossiers have not all been counted with their last catalogue; blocks.
         now: the system's time.
-        in_thread: runs what blocks.
+        in_thread: runs in a thread what blocks.
+        monotonic: a monotonic clock (seconds).
+        sleep: sleeps for a number of seconds.
     """
 
     def __init__(
@@ -176,24 +178,23 @@ class CompletenessCheck:
     async def __call__(
         self, scope: Scope, *, today: dt.date, wait: float | None = None, question: Question | None = None
     ) -> Completeness:
-        """Ask for the ends of the topic, then wait until everything before them is counted.
+        """Ask Kafka for the ends of the topic, then wait until every message before them is counted.
 
         Args:
-            scope: the figures that are asked for.
+            scope: the figures of the report.
             today: the civil day of the clock.
-            wait: longest wait (seconds). None: ``WAIT_SECONDS``, and none at all while a period is not over: its figures are not
-                final anyway.
-            question: wait for the messages of this earlier question, whatever has come since.
+            wait: longest wait (seconds). None: ``WAIT_SECONDS``, or 0 when the figures are not final for another reason anyway.
+            question: wait only for the messages of this earlier question, not for messages that came later.
 
         Raises:
-            ConfigurationError: the question comes from the future.
+            ConfigurationError: the time of the question is in the future.
             SinkError: the storage does not answer.
         """
         now = self._now()
         if question is not None and question.asked_at > now:
             raise ConfigurationError(
                 f"The earlier question that this one continues is of {instant_text(question.asked_at)}, which is in the future.",
-                remedy="Ask without it, or correct the clock of this machine.",
+                remedy="Ask without that question, or correct the clock of this machine.",
             )
         asked_at = now if question is None else question.asked_at
         reasons = scope.reasons(today)
@@ -233,7 +234,7 @@ class CompletenessCheck:
     async def _waiting_dossiers(
         self, dossiers: WaitingDossiers, question: Question | None, until: float
     ) -> tuple[dt.datetime, int]:
-        """Wait for dossiers with acknowledged messages; the storage's time up to which these count, and how many still wait."""
+        """Wait until dossiers are judged; return the storage's time up to which messages count, and how many wait."""
         noted_until = question.noted_until if question is not None else None
         if noted_until is None:
             noted_until = await self._in_thread(dossiers.now)

@@ -1,4 +1,4 @@
-"""The definitions of the indicators as a page, ``/definitions/vi`` and ``/definitions/en``."""
+"""Serves the definitions of the indicators as pages, ``/definitions/vi`` and ``/definitions/en``."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ _RULES: Final = {
 
 
 def page_language(text: str) -> Language:
-    """The language of a page.
+    """The language with the code ``text``.
 
     Raises:
-        ConfigurationError: there is no page in it.
+        ConfigurationError: there is no page in this language.
     """
     try:
         return Language(text)
@@ -55,7 +55,7 @@ def page_language(text: str) -> Language:
 
 
 def definitions_page(language: Language, indicators: Iterable[Indicator]) -> str:
-    """The page in a language."""
+    """The page with the definitions of ``indicators`` in a language, as HTML."""
     other = Language.EN if language is Language.VI else Language.VI
     parts = [
         f'<h2 id="{each.code}">{each.code} · {html.escape(each.name_vi if language is Language.VI else each.name_en)}</h2><dl>'
@@ -78,7 +78,7 @@ def definitions_page(language: Language, indicators: Iterable[Indicator]) -> str
 
 
 def definition_routes(return_at_counter: ReturnAtCounter) -> list[web.RouteDef]:
-    """The endpoints; they read nothing."""
+    """The endpoints of the definitions. They read no data."""
     indicators = (*indicators_by(return_at_counter).values(), *SUPPLY_INDICATORS.values())
     pages = {language: definitions_page(language, indicators) for language in Language}
 

@@ -1,4 +1,4 @@
-"""What moved the rate of a unit between two periods: the counts of each procedure and of each channel in both."""
+"""Explains what moved the rate of a unit between two periods: the counts of each procedure and channel in both periods."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ def explain(
     return_at_counter: ReturnAtCounter = ReturnAtCounter.EXCLUDED,
     today: dt.date,
 ) -> dict[str, Any]:
-    """The procedures and the channels of a unit with their counts in both periods, as plain values.
+    """The counts of each procedure and each channel of a unit in both periods, as plain values.
 
     Args:
         reader: reads the tallies.
         figures: reads whole dossiers, for the channels.
-        request: the period, and the one that it is compared with.
-        unit: a code of the request's units.
-        indicator: its code.
-        return_at_counter: which numerator I1 has.
+        request: the period, and the period with which it is compared.
+        unit: the code of one of the request's units.
+        indicator: the code of the indicator of the rate.
+        return_at_counter: which of its two numerators I1 has.
         today: the civil day of the clock.
 
     Raises:
-        ConfigurationError: nothing to compare with, no such unit or indicator.
+        ConfigurationError: the request has no second period, or the unit or indicator does not exist.
         SinkError: the storage does not answer.
     """
     if request.compared is None:
@@ -57,7 +57,7 @@ def explain(
         best = joined.code if joined is not None else nearest(unit, {agency.code for agency in request.units.listed()})
         raise ConfigurationError(
             f"There is no unit {unit[:40]!r} in the report.",
-            remedy=f"It is part of {best}." if joined is not None else f"Write one of its codes, for example {best}.",
+            remedy=f"This unit is part of {best}." if joined is not None else f"Write a code of the report, for example {best}.",
         )
     chosen = indicators[indicator]
     before, after = (
@@ -84,7 +84,7 @@ def explain(
 
 
 def contributions_of(explanation: Mapping[str, Any], *, by: str = "procedure") -> tuple[Contribution, ...]:
-    """The contribution of each procedure or ``channel`` of an explanation to the change of the rate, the largest first."""
+    """The contribution of each procedure (or, ``by`` "channel", channel) to the change of the rate, the largest first."""
     found = {
         when: {
             str(each[by]): Ratio(int(each[when]["numerator"]), int(each[when]["denominator"])) for each in explanation[f"{by}s"]
@@ -101,7 +101,7 @@ def _ratios(reader: TallyReader, codes: Sequence[str], indicator: Indicator, fir
 
 
 def _channel_ratios(counts: GroupCounts, codes: Sequence[str], indicator: Indicator) -> dict[str, Ratio]:
-    """The ratio of each channel. A numerator that is only known for online dossiers is 0 for the other channels."""
+    """Channel -> its ratio. A numerator that exists only for online dossiers is 0 for the other channels."""
     total: Counter[str] = Counter()
     for (code, _), found in counts.items():
         if code in codes:

@@ -1,4 +1,4 @@
-"""The figures of a report: units, blocks, nation. Ratios divide sums; they are never averaged."""
+"""Builds the figures of a report for units, blocks and the nation. Ratios divide sums; they are never averaged."""
 
 from __future__ import annotations
 
@@ -42,20 +42,21 @@ def build_report(
     figures: FigureSources | None = None,
     today: dt.date,
 ) -> Report:
-    """Build a report from the day tallies, and the groups of figures that it asks for from whole dossiers.
+    """Build a report: indicators from the day tallies, and requested groups of figures from whole dossiers.
 
-    Lists every unit that is expected to report on the last day, or on the day of the map, and every other one with figures: by
-    the units of the events' days, an agency that was merged within the period keeps its own row until the merger.
+    The report has a row for every unit that is expected to report on the last day of the period, or on the day of the request's
+    units, and for every other unit with figures. By the units of the events' days, an agency that was merged within the period
+    has its own row for the time until the merger.
 
     Args:
         reader: reads the tallies.
-        request: what is asked for.
+        request: the request of the report.
         completeness: how complete the figures are.
-        excluded: the excluded dossiers that would have changed the figures, as plain values.
-        catalogue: what agencies offer, on the last day of each period at least; None or empty: not known.
-        return_at_counter: which numerator I1 has.
-        figures: what groups of figures are made of; None: the report has none, whatever is asked for.
-        today: the civil day of the clock; later days are not called silent.
+        excluded: the excluded dossiers that would count in the period, as plain values.
+        catalogue: the catalogue with the entries of the last day of each period; None or empty: not known.
+        return_at_counter: which of its two numerators I1 has.
+        figures: the sources of groups of figures; None: the report has no groups, even if they are requested.
+        today: the civil day of the clock; days after it cannot be interruptions.
 
     Raises:
         ConfigurationError: the holidays of a year are not known.
@@ -108,7 +109,7 @@ def build_report(
 def _sums_of(
     sources: FigureSources | None, request: ReportRequest, catalogue: Catalogue, today: dt.date
 ) -> tuple[PeriodSums, ...]:
-    """The groups of figures of the period and of the one that it is compared with; none where none is asked for."""
+    """The sums of the requested groups in the period, and in the period compared with; empty: no group is read."""
     if sources is None or not request.groups_read:
         return ()
     periods = [named.period for named in (request.period, request.compared) if named is not None]
@@ -118,7 +119,7 @@ def _sums_of(
 def _group_counts(
     row: Row, name: str, request: ReportRequest, sums: Sequence[PeriodSums]
 ) -> tuple[Mapping[str, int], Mapping[str, int] | None]:
-    """The counts of a group in a row, and those of before."""
+    """The counts of a group in a row, and those of the period compared with (None: no comparison)."""
     if GROUPS[name].in_tallies:
         now, before = (None if counts is None else asdict(counts) for counts in (row.counts, row.before))
         return now or {}, before
@@ -129,7 +130,7 @@ def _group_counts(
 def _supplied(
     reader: PeriodReader, request: ReportRequest, catalogue: Catalogue | None
 ) -> tuple[SupplyFigures, SupplyFigures | None] | None:
-    """What is offered on the last day of the period and of the one before; None without a catalogue."""
+    """The figures of what is offered on the last day of the period, and of the period compared with; None: no catalogue."""
     if not catalogue:
         return None
     units = request.units
@@ -168,7 +169,7 @@ def _supply_of(row: Row, figures: SupplyFigures) -> Supply | None:
 
 
 def _by_unit(units: UnitMap, found: Mapping[str, Counts]) -> dict[str, Counts]:
-    """Counts by the units of the map. Codes that the registry does not have are in no row."""
+    """Unit of the map -> sum of the counts of its codes. Codes that the registry does not have are ignored."""
     summed: dict[str, Counts] = {}
     for code, counts in found.items():
         unit = units.unit_of(code)

@@ -1,4 +1,4 @@
-"""Finds units whose portals were interrupted: days without an event on which most other units have some."""
+"""Finds interruptions of portals: days on which a unit has no event although most other units have events."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ MIN_DAYS: Final = 3
 def interruptions(
     active: Mapping[str, np.ndarray], *, first: dt.date, expected: int, min_days: int = MIN_DAYS
 ) -> dict[str, list[tuple[dt.date, dt.date]]]:
-    """The spans of busy days on which a unit has no event; only units that have one on another day.
+    """The spans of busy days without an event of a unit. Units without any event are omitted.
 
-    A day is busy when at least half of the expected units have an event. So weekends and holidays interrupt nobody.
+    A day is busy when at least half of the expected units have an event, so weekends and holidays are no interruptions.
 
     Args:
-        active: unit -> for each civil day from ``first`` on whether it has an event; arrays of bool of one length.
-        first: the first day.
+        active: unit -> for each civil day from ``first`` on whether the unit has an event; bool arrays of the same length.
+        first: the first civil day of the arrays.
         expected: how many units are expected to report.
         min_days: shortest span, in busy days.
 
     Returns:
-        unit -> first and last day of each span, in order; only units that have one.
+        Unit -> first and last day of each span, in order. Units without a span are omitted.
     """
     if not active:
         return {}

@@ -1,4 +1,4 @@
-"""The groups of figures of a report: read by stored unit, summed to units, blocks and nation, and to parts of units."""
+"""Reads the groups of figures of a report by stored unit, and sums them for units, blocks, nation and parts of units."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ _OF_CHANNELS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class FigureSources:
-    """What the groups of figures are made of.
+    """The sources of groups of figures.
 
     Attributes:
-        reader: reads whole dossiers.
+        reader: counts figures over whole dossiers.
         working_days: which days are working days.
-        accepted_late_from: earlier registrations are not in the group of the accepted late.
+        accepted_late_from: dossiers registered before this day do not count in the group ``accepted-late``.
     """
 
     reader: DossierFigureReader
@@ -50,7 +50,9 @@ class FigureSources:
     accepted_late_from: dt.date = FIRST_DAY
 
     def last_answers(self, request: ReportRequest, ends: Sequence[dt.date]) -> list[dt.date]:
-        """The last day of an answer in time to dossiers of each last day of a period; none unless a report has that group.
+        """For each last day of a period the last day on which an answer to a dossier of that day is in time.
+
+        Empty when the report does not have the group ``accepted-late``.
 
         Raises:
             ConfigurationError: the holidays of a year are not known.
@@ -60,7 +62,7 @@ class FigureSources:
         return [self.working_days.next_after(end) for end in ends if self.accepted_late_from <= end <= LAST_DAY]
 
     def deadlines(self, period: Period) -> dict[dt.date, dt.date]:
-        """The last day of an answer that is not late, for each day on which dossiers of the period can be registered.
+        """Day of the period on which a dossier can be registered -> the last day on which an answer to it is in time.
 
         Raises:
             ConfigurationError: the holidays of a year are not known.
@@ -72,12 +74,12 @@ class FigureSources:
 
 @dataclass(frozen=True, slots=True)
 class PeriodSums:
-    """The figures of one period.
+    """The sums of groups of figures in one period.
 
     Attributes:
         rows: group -> sums of units, blocks and nation.
-        parts: group -> sums of parts, by (code of the unit, part).
-        units: code -> unit of every part.
+        parts: group -> sums of parts of units, by (code of the unit, part).
+        units: code -> unit, for every unit with figures.
     """
 
     rows: Mapping[str, Sums] = field(default_factory=dict)
@@ -86,17 +88,17 @@ class PeriodSums:
 
 
 def unit_map(request: ReportRequest, period: Period, *, by_last_day: bool) -> UnitMap:
-    """The units by which a group is counted: those of the last day of the period, or those of the report."""
+    """The units by which a group is counted: those of the last day of the period (``by_last_day``), or those of the report."""
     return UnitMap(request.units.registry, period.end, period.end) if by_last_day else request.units
 
 
 def scopes_of(unit: Agency) -> tuple[tuple[str, str], ...]:
-    """The (scope, code) of every row of which a unit is a part: its own, its block, the nation."""
+    """The (scope, code) of every row to which a unit's figures are added: its own row, its block, the nation."""
     return ("agency", unit.code), ("block", unit.block), ("nation", NATION_CODE)
 
 
 def read_sums(sources: FigureSources, request: ReportRequest, period: Period, catalogue: Catalogue, today: dt.date) -> PeriodSums:
-    """Read the groups that a report asks for, of one of its periods. A group that is tallied is only read when it is divided.
+    """Read the sums of a report's groups in a period. A group in the tallies is read here only if units are divided.
 
     Raises:
         ConfigurationError: the holidays of a year are not known.
@@ -134,13 +136,13 @@ def read_sums(sources: FigureSources, request: ReportRequest, period: Period, ca
 def group_fields(
     name: str, counts: Mapping[str, int], before: Mapping[str, int] | None, *, sparse: bool = False
 ) -> dict[str, Any]:
-    """A group as plain values: its counts, its rates, and those of before where the report compares.
+    """A group of figures as plain values: counts and rates; with a comparison also the earlier ones.
 
     Args:
-        name: of the group.
-        counts: count -> dossiers.
-        before: the same in the period that the report is compared with, or None.
-        sparse: omit counts of 0 and rates without data.
+        name: the name of the group.
+        counts: count -> number of dossiers.
+        before: the same in the period with which the report is compared, or None.
+        sparse: whether counts of 0 and rates without data are omitted.
     """
     group = GROUPS[name]
 
@@ -173,7 +175,7 @@ def _ratio_fields(ratio: Ratio, *, lacking: bool) -> dict[str, Any]:
 def part_indicators(
     counts: Mapping[str, int], before: Mapping[str, int] | None, return_at_counter: ReturnAtCounter
 ) -> dict[str, Any]:
-    """The indicators of dossiers of a part, from its counts by channel, as plain values."""
+    """The indicators of a part of a unit as plain values, from its counts of the group ``channels``."""
 
     def ratio(indicator: Any, found: Mapping[str, int]) -> Ratio:
         numerator, denominator = (found.get(_OF_CHANNELS[name], 0) for name in (indicator.numerator, indicator.denominator))
@@ -192,7 +194,7 @@ def part_indicators(
 def part_rows(
     request: ReportRequest, now: PeriodSums, before: PeriodSums | None, return_at_counter: ReturnAtCounter
 ) -> list[dict[str, Any]]:
-    """The parts of units with figures as plain values, by unit and part; none by unit."""
+    """A row, as plain values, for each part of a unit with figures, by unit and part; empty when units are not divided."""
     keys = {key for sums in (now, before or PeriodSums()) for each in sums.parts.values() for key in each}
     units = {**(before.units if before else {}), **now.units}
 

@@ -1,4 +1,4 @@
-"""A report: its rows, and its plain values for JSON."""
+"""The data of a report: its rows, and the report as plain values for JSON."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class Row:
     Attributes:
         scope: agency, block or nation.
         code: level-1 code, name of the block, or VN.
-        name: in Vietnamese; ``short_name`` fits a table of 80 columns.
-        name_en: in English.
-        block: "" for the nation.
-        counts: of dossiers; ``events`` of events.
-        before: the same in the period that the report is compared with, or None.
-        supply, supply_before: what is offered on the last day of each period; None without a catalogue.
-        return_at_counter: which numerator I1 has.
-        figures: group -> its counts in the period and in the one that it is compared with, or None.
+        name, short_name: the Vietnamese name; the short one fits a table of 80 columns.
+        name_en: the English name.
+        block: the block; "" for the nation.
+        counts: numbers of dossiers in the period, and of events (``events``).
+        before: the same in the period with which the report is compared, or None.
+        supply, supply_before: indicators of what is offered on the last day of each period; None: no catalogue is known.
+        return_at_counter: which of its two numerators I1 has.
+        figures: group -> its counts in the period, and in the period compared with (or None).
     """
 
     scope: str
@@ -52,11 +52,11 @@ class Row:
     figures: Mapping[str, tuple[Mapping[str, int], Mapping[str, int] | None]] = field(default_factory=dict)
 
     def ratio(self, indicator: str) -> Ratio:
-        """Numerator and denominator of an indicator."""
+        """Numerator and denominator of an indicator in the period."""
         return self._ratio(indicator, self.counts, self.supply)
 
     def ratio_before(self, indicator: str) -> Ratio:
-        """The same in the period that the report is compared with."""
+        """Numerator and denominator of an indicator in the period with which the report is compared."""
         return self._ratio(indicator, self.before or Counts(), self.supply_before)
 
     def _ratio(self, indicator: str, counts: Counts, supply: Supply | None) -> Ratio:
@@ -68,18 +68,18 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Units sorted by code, then the blocks, then the nation.
+    """A report.
 
     Attributes:
-        request: what was asked for.
-        rows: the figures.
+        request: the request of the report.
+        rows: the rows: units sorted by code, then the blocks, then the nation.
         indicators: codes of the indicators that the rows have; those of what is offered need a catalogue.
-        completeness: how complete they are.
+        completeness: how complete the figures are.
         silent: units that are expected to report and have no event in the period, by code.
         interrupted: code -> first and last day of each span without events.
-        excluded: excluded dossiers that would have changed the figures, as plain values.
-        return_at_counter: which numerator I1 has in every row.
-        parts: the sub-units or procedures of units, as plain values; empty by unit.
+        excluded: excluded dossiers that would count in the period, as plain values.
+        return_at_counter: which of its two numerators I1 has in every row.
+        parts: rows of sub-units or procedures as plain values; empty when units are not divided.
     """
 
     request: ReportRequest

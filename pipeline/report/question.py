@@ -1,4 +1,4 @@
-"""The question of a report: which messages it waits for. Sent back with a later request, it waits for the same ones."""
+"""The question of a report: which messages it waits for. A later request that sends it back waits for the same messages."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ PartitionName = int | str
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """When a topic was asked for its ends, and those that matter. Sent back, it waits for the same messages.
+    """Which messages and dossiers a report waits for.
 
-    Asking for the ends again would add what has come since, so that under constant traffic a wait would never end.
+    A later request that sends the question back waits for the same messages. If it asked for the ends of the topic again, newer
+    messages would be added, and under constant traffic the wait would never end.
 
     Attributes:
-        asked_at: aware.
-        ends: the end offset of each partition with messages that are not acknowledged.
-        noted_until: when these were acknowledged and dossiers are waited for, the time of the storage up to which; else None.
+        asked_at: when Kafka was asked for the ends of the topic (aware).
+        ends: partition with unacknowledged messages -> its end offset at that time.
+        noted_until: if only dossiers are waited for: up to which time of the storage their messages were noted; else None.
     """
 
     asked_at: dt.datetime
@@ -35,7 +36,7 @@ class Question:
     noted_until: dt.datetime | None = None
 
     def as_text(self) -> str:
-        """As one parameter of a request: 2024-09-01T00:00:00.000+00:00,0:120,3:77."""
+        """The question as one parameter of a request: 2024-09-01T00:00:00.000+00:00,0:120,3:77."""
         noted = [] if self.noted_until is None else [f"{_NOTED}{instant_text(self.noted_until)}"]
         ends = (f"{name}:{self.ends[name]}" for name in sorted(self.ends, key=_order))
         return ",".join([instant_text(self.asked_at), *noted, *ends])
@@ -45,7 +46,7 @@ class Question:
         """The reverse of ``as_text``.
 
         Raises:
-            ConfigurationError: it is none.
+            ConfigurationError: ``text`` is not a question.
         """
         begin, *parts = text.split(",")
         noted = parts.pop(0).removeprefix(_NOTED) if parts and parts[0].startswith(_NOTED) else None
@@ -63,13 +64,13 @@ def _name(text: str) -> PartitionName:
 
 
 def _order(name: PartitionName) -> tuple[str, int]:
-    """Topics by name, partitions by number."""
+    """The sort key of partitions: topics by name, partitions by number."""
     topic, _, number = str(name).rpartition("/")
     return topic, int(number)
 
 
 def _aware(text: str) -> dt.datetime | None:
-    """An instant; None: the text is none."""
+    """Read an instant with an offset; None: ``text`` is not one."""
     try:
         found = dt.datetime.fromisoformat(text)
         return None if found.tzinfo is None else found.astimezone(dt.UTC)
@@ -78,5 +79,5 @@ def _aware(text: str) -> dt.datetime | None:
 
 
 def instant_text(time: dt.datetime) -> str:
-    """An instant as ISO 8601 with milliseconds."""
+    """An instant as text in ISO 8601 with milliseconds."""
     return time.isoformat(timespec="milliseconds")

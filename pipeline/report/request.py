@@ -1,4 +1,4 @@
-"""What a report is asked for: period, comparison, units, figures, smallest volume of the ranking; read from parameters."""
+"""Reads the parameters of a report: period, comparison, units, figures, and smallest volume of the ranking."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class ReportRequest:
-    """What a report is asked for.
+    """The parameters of a report.
 
     Attributes:
         period: whole civil days.
-        compared: the period that it is compared with, or None.
+        compared: the period with which ``period`` is compared, or None.
         units: the units by which figures are shown.
         min_volume: agencies with fewer dossiers in the denominator get no rank.
         figures: ``INDICATORS`` and names of groups of figures, in order.
-        by: whether units are divided further.
+        by: whether figures are by unit, or divided further by sub-unit or procedure.
     """
 
     period: NamedPeriod
@@ -58,19 +58,19 @@ class ReportRequest:
 
     @property
     def groups(self) -> tuple[str, ...]:
-        """The groups of figures that are asked for."""
+        """The groups of figures that the report prints."""
         return tuple(name for name in self.figures if name in GROUPS)
 
     @property
     def groups_read(self) -> tuple[str, ...]:
-        """The groups that are read for that: the indicators of sub-units and procedures follow from the channels."""
+        """The groups of figures to read: also channels, when the indicators of sub-units or procedures are computed from them."""
         if self.by is Grouping.UNIT or INDICATORS not in self.figures or _CHANNELS in self.groups:
             return self.groups
         return (*self.groups, _CHANNELS)
 
     @property
     def reads_dossiers(self) -> bool:
-        """Whether a figure is not tallied, but read from whole dossiers."""
+        """Whether some figure of the report is read from whole dossiers instead of from tallies."""
         return any(not GROUPS[name].in_tallies for name in self.groups_read)
 
 
@@ -87,7 +87,7 @@ def read_request(parameters: Mapping[str, str], *, registry: AgencyRegistry, tod
         today: the civil day of the clock.
 
     Raises:
-        ConfigurationError: a period is missing, given twice or none; names the parameter and the nearest valid choice.
+        ConfigurationError: a parameter is missing, given twice or invalid; the error names the parameter and valid values.
     """
     reader = ParameterReader(parameters, today)
     period = reader.period()
@@ -107,7 +107,7 @@ class ParameterReader:
     Attributes:
         parameters: name -> value.
         today: the civil day of the clock.
-        label: how errors name a parameter; a command names its option.
+        label: returns how errors name a parameter; for a command, the name of its option.
     """
 
     parameters: Mapping[str, str]
@@ -115,10 +115,10 @@ class ParameterReader:
     label: Callable[[str], str] = _parameter
 
     def period(self) -> NamedPeriod:
-        """The period.
+        """The period of the report.
 
         Raises:
-            ConfigurationError: it is missing, given twice or none.
+            ConfigurationError: the period is missing, given twice or invalid.
         """
         given = [name for name in _CHOICES if name in self.parameters]
         ends = [name for name in ("from", "to") if name in self.parameters]
@@ -149,10 +149,10 @@ class ParameterReader:
         return rolling(_number(text), today=self.today) if name == "last" else named(PeriodKind(name), text, calendar=calendar)
 
     def compared(self, period: NamedPeriod) -> NamedPeriod | None:
-        """The period that it is compared with, or None.
+        """The period with which ``period`` is compared; None without the parameter ``compare``.
 
         Raises:
-            ConfigurationError: it is none, or begins too early.
+            ConfigurationError: ``compare`` names no period, or a period that begins too early.
         """
         if not self.parameters.get("compare"):
             return None
@@ -162,23 +162,23 @@ class ParameterReader:
         """The units by which figures are shown.
 
         Raises:
-            ConfigurationError: there are none of that name or day.
+            ConfigurationError: ``units`` names no units, or a day for which the registry has none.
         """
         return self._of("units", partial(unit_map, registry=registry, period=period.period, today=self.today), default=EVENT_DAY)
 
     def volume(self) -> int:
-        """The smallest denominator that is ranked.
+        """The smallest denominator with which an agency is ranked.
 
         Raises:
-            ConfigurationError: it is not a number, or too small or large.
+            ConfigurationError: ``min_volume`` is not a number, is 0, or has too many digits.
         """
         return self._of("min_volume", _volume, default="1")
 
     def grouping(self) -> Grouping:
-        """By what figures are divided.
+        """Whether figures are by unit, sub-unit or procedure.
 
         Raises:
-            ConfigurationError: there is nothing of that name.
+            ConfigurationError: ``by`` has another value.
         """
         return self._of("by", _grouping, default=Grouping.UNIT.value)
 
@@ -186,12 +186,12 @@ class ParameterReader:
         """The figures, in the order in which they are printed.
 
         Raises:
-            ConfigurationError: there are none of that name, or they are not known by sub-unit.
+            ConfigurationError: ``figures`` has an unknown name, or one whose figures cannot be divided by sub-unit.
         """
         return self._of("figures", partial(_figures, by=by), default=INDICATORS)
 
     def _of(self, name: str, read: Callable[[str], _T], *, default: str = "") -> _T:
-        """What ``read`` makes of a parameter; its error names the parameter."""
+        """Return ``read`` of the parameter's text, or of ``default``; errors of ``read`` get the parameter's name."""
         try:
             return read(self.parameters.get(name, default))
         except ConfigurationError as error:

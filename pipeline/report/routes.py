@@ -35,19 +35,22 @@ _OF_PEOPLE: Final = ("dossier_code", "reason", "name")
 
 @dataclass(frozen=True, slots=True)
 class ReportSources:
-    """What a report is made of.
+    """What the endpoints of reports read from.
 
     Attributes:
         reader: the tallies.
         agencies: the registry.
-        clock: the system's, or that of a scenario: says what today is.
-        wall_clock: the system's.
-        offsets: asks Kafka for the ends of the topic and for what is acknowledged; blocks.
+
+
+        clock: the clock of the system or of a scenario; tells what today is.
+        wall_clock: the clock of the system.
+        offsets: asks Kafka for the end offsets of the topic and the committed offsets; blocks.
         excluded: the excluded dossiers that would have changed the figures of a period, as plain values.
         catalogue: what agencies offer on some day of a period.
         return_at_counter: which numerator I1 has.
-        figures: what groups of figures are made of.
-        dossiers: says which dossiers wait.
+
+        figures: the sources of the groups of figures.
+        dossiers: tells which dossiers still wait to be judged.
         not_recounted: the agencies whose stored dossiers were not all counted with their catalogue; blocks.
     """
 
@@ -65,7 +68,7 @@ class ReportSources:
 
 
 def report_routes(sources: ReportSources, threads: Threads) -> list[web.RouteDef]:
-    """The endpoints of reports: the figures, what moved a rate, the page to print, and the definitions of the indicators."""
+    """The endpoints of reports: figures, explanation of a change in a rate, page to print, definitions of the indicators."""
     check = CompletenessCheck(
         sources.offsets,
         dossiers=sources.dossiers,

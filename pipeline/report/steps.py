@@ -1,4 +1,4 @@
-"""Numerators and denominators by agency and step of some civil days over HTTP, for a replay of history through alert rules."""
+"""Serves numerators and denominators by agency and time step over HTTP; used to replay history through alert rules."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SHORTEST, _DAY = 10, 1_440
 
 
 def step_routes(reader: TallyReader, indicators: Mapping[str, Indicator], threads: Threads) -> list[web.RouteDef]:
-    """The endpoint: steps are numbered from the first midnight on, and there are none without an event."""
+    """The endpoint. Its answer numbers the steps from the first midnight on, and has no steps without an event."""
 
     @takes("from", "to", "step")
     async def steps(request: web.Request) -> web.Response:

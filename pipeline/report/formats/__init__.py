@@ -1,1 +1,1 @@
-"""How a report is printed: table, JSON, CSV, XLSX, a page to print. All of them print the same integers."""
+"""The formats of a report: table, JSON, CSV, XLSX, a page to print. All of them have the same integers."""

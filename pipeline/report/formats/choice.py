@@ -1,4 +1,4 @@
-"""Which rows and indicators of a report are printed, and in which order. Sums of blocks and nation stay those of all units."""
+"""Which rows and indicators of a report are printed, and in which order. Blocks and nation are always sums of all units."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class Order(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What is printed of a report.
+    """The choice of what is printed of a report.
 
     Attributes:
-        indicators: their codes, in order.
-        units: codes of agencies; empty: all.
-        block: only agencies of this block; "": both.
-        order: of agencies.
+        indicators: codes of the indicators, in order.
+        units: codes of the agencies; empty: all.
+        block: the block of the agencies; "": both.
+        order: the order of the agencies.
     """
 
     indicators: tuple[str, ...] = tuple(INDICATORS)
@@ -42,12 +42,12 @@ class Choice:
         """The rows to print: agencies in order, then blocks and nation.
 
         Raises:
-            ConfigurationError: the report has no agency of a code, or no catalogue for an indicator.
+            ConfigurationError: the report has no agency with a chosen code, or lacks the catalogue that an indicator needs.
         """
         if missing := [name for name in self.indicators if name not in report["rows"][0]["indicators"]]:
             raise ConfigurationError(
                 f"There is no service catalogue on {report['period']['to']}, which {', '.join(missing)} needs.",
-                remedy="Load one: `portalpulse catalogue load FILE`.",
+                remedy="Load a catalogue: `portalpulse catalogue load FILE`.",
             )
         agencies = [row for row in report["rows"] if row["scope"] == "agency"]
         known = {row["code"] for row in agencies}
@@ -73,10 +73,10 @@ class Choice:
 
 
 def choice(*, indicators: Sequence[str], units: Sequence[str], block: str | None, order: Order) -> Choice:
-    """Check what is to be printed.
+    """Check a choice of what is printed and return it.
 
     Raises:
-        ConfigurationError: an indicator or block does not exist; names the nearest.
+        ConfigurationError: an indicator or block does not exist; the remedy lists the existing ones.
     """
     for code in indicators:
         if code not in ALL_INDICATORS:
@@ -90,5 +90,5 @@ def choice(*, indicators: Sequence[str], units: Sequence[str], block: str | None
 
 
 def nearest(code: str, known: set[str]) -> str:
-    """The code that looks most like another text."""
+    """The code in ``known`` that looks most like ``code``."""
     return next(iter(difflib.get_close_matches(code.upper(), sorted(known), n=1, cutoff=0.0)), min(known))

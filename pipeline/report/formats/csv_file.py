@@ -19,21 +19,22 @@ _BYTE_ORDER_MARK = "\ufeff"
 
 
 class CsvForm(enum.StrEnum):
-    """The value is the name of the option."""
+    """The form of a CSV file; the value is the name in options."""
 
     EXCEL = "excel"
     PLAIN = "plain"
 
 
 def to_csv(report: Mapping[str, Any], *, choice: Choice, style: Style, form: CsvForm = CsvForm.EXCEL) -> str:
-    """One line a row: scope, code, name, then numerator, denominator, percent, class and rank of each indicator.
+    """Return the report as CSV, one line for each row.
 
-    A report by sub-unit or procedure has these as rows after their unit, and the column ``unit`` after the code. The figures of
-    groups follow: the count of each, and the percent of those that are rates, with those of before and the change in points.
+    Columns are scope, code, name; numerator, denominator, percent, class and rank of each indicator; then the count of each
+    figure of the groups, and the percent of those figures that are rates. A report by sub-unit or procedure has sub-units or
+    procedures as rows after their unit, and a column ``unit`` after the code. With a comparison, indicators and rates have also
+    their values in the earlier period and the change in points.
 
-    With a comparison each indicator has also numerator, denominator and percent of before, and the change in points. With I1 the
-    last column says which numerator it has (``domain.indicators.ReturnAtCounter``). An empty cell is no data. Numbers have no
-    separators of thousands.
+    When I1 is printed, the last column says which numerator I1 has (``domain.indicators.ReturnAtCounter``). An empty cell means
+    no data. Numbers have no separators of thousands.
 
     Raises:
         ConfigurationError: as ``Choice.rows``.
@@ -64,7 +65,7 @@ def to_csv(report: Mapping[str, Any], *, choice: Choice, style: Style, form: Csv
 
 
 def _of_indicator(figure: Mapping[str, Any], style: Style, *, excel: bool) -> list[Any]:
-    """The cells of an indicator; a part of a unit has neither class nor rank."""
+    """The cells of an indicator in a row; class and rank are empty for a part of a unit."""
 
     def ratio(found: Mapping[str, Any]) -> list[Any]:
         printed = percent(ratio_of(found), decimals=style.decimals, rounding=style.rounding)
@@ -78,7 +79,7 @@ def _of_indicator(figure: Mapping[str, Any], style: Style, *, excel: bool) -> li
 
 
 def _of_group(cell: Cell, style: Style, *, excel: bool) -> list[Any]:
-    """The cells of a figure of a group."""
+    """The cells of a figure of a group in a row."""
     is_rate = bool(cell.figure.denominator)
     shown: list[Any] = [cell.ratio.numerator, *([_rate(cell, style, excel=excel)] if is_rate else [])]
     if cell.before is None:
@@ -91,7 +92,7 @@ def _of_group(cell: Cell, style: Style, *, excel: bool) -> list[Any]:
 
 
 def _heads(group: str, *, compared: bool) -> list[str]:
-    """The headings of the figures of a group."""
+    """The headings of the columns of a group of figures."""
     heads = []
     for figure in GROUPS[group].figures:
         name = f"{group.replace('-', '_')}_{figure.code}"

@@ -1,4 +1,4 @@
-"""The groups of figures of a report as every form prints them: the rows of a group, and count, rate and change of each figure."""
+"""The groups of figures of a report as all formats print them: the rows, and count, rate and change of each figure."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from pipeline.report.request import INDICATORS
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A figure of a row.
+    """The value of a figure in a row.
 
     Attributes:
-        figure: what it is.
-        ratio: count and denominator; of a figure that is only a count the denominator is 0.
-        lacking: whether the rate says nothing because the dossiers have no due date.
-        before: the same in the period that the report is compared with, or None.
+        figure: the definition of the figure.
+        ratio: count and denominator; the denominator is 0 for a figure that is only a count.
+        lacking: whether the rate means nothing because the dossiers have no due date.
+        before: the value in the period with which the report is compared, or None.
     """
 
     figure: Indicator
@@ -44,17 +44,17 @@ class Cell:
 
 
 def has_indicators(report: Mapping[str, Any]) -> bool:
-    """Whether indicators are asked for."""
+    """Whether the report has indicators."""
     return INDICATORS in report["figures"]
 
 
 def groups_of(report: Mapping[str, Any]) -> tuple[str, ...]:
-    """The groups of figures that are asked for."""
+    """The names of the report's groups of figures."""
     return tuple(name for name in report["figures"] if name in GROUPS)
 
 
 def with_parts(report: Mapping[str, Any], choice: Choice) -> list[Mapping[str, Any]]:
-    """The rows of ``Choice.rows``, each unit followed by its sub-units or procedures where the report has them.
+    """The rows of ``Choice.rows``; each unit is followed by its sub-units or procedures if the report has them.
 
     Raises:
         ConfigurationError: as ``Choice.rows``.
@@ -85,17 +85,17 @@ def heading(group: str, style: Style) -> str:
 
 
 def note(group: str, style: Style) -> str:
-    """What is to be known of the units of a group; empty when they are those of the report."""
+    """A remark about the units of a group when they are not those of the report; otherwise ""."""
     return style.word("last_day_units") if GROUPS[group].by_last_day else ""
 
 
 def place(row: Mapping[str, Any]) -> str:
-    """The code of a row as printed; empty for blocks and the nation."""
+    """The code of a row as it is printed; "" for blocks and the nation."""
     return "" if row["scope"] in {"block", "nation"} else str(row["code"])
 
 
 def is_part(row: Mapping[str, Any]) -> bool:
-    """Whether a row is a part of a unit."""
+    """Whether a row is about a part of a unit: a sub-unit or a procedure."""
     return "unit" in row
 
 

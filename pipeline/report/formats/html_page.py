@@ -1,6 +1,6 @@
-"""A report as one page to print: no script, no other file, no address. It reads well in black and white on A4.
+"""A report as one HTML page to print, without scripts, other files or links. It can be read in black and white on A4.
 
-The only module that knows Jinja2.
+Only this module uses Jinja2.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _BAR: Final = 300
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A province on the map: left top corner, code, name, printed rate, class."""
+    """A province on the map: left top corner of its tile, code, name, rate as printed, class of the rate."""
 
     x: int
     y: int
@@ -41,7 +41,7 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A unit in the chart: its length and the place of its target, None without one, in units of the drawing."""
+    """The bar of a unit in the chart. ``length`` and ``target`` (None: no target) are in units of the drawing."""
 
     code: str
     name: str
@@ -52,7 +52,7 @@ class Bar:
 
 
 def to_html(report: Mapping[str, Any], *, choice: Choice, style: Style) -> str:
-    """The page: what the figures are worth; the nation, a map, a chart and the table for each indicator; a table for each group.
+    """The page as HTML: whether figures are final; nation, map, chart and table for each indicator; a table for each group.
 
     Raises:
         ConfigurationError: as ``Choice.rows``.
@@ -111,7 +111,7 @@ def _tiles(units: Sequence[Mapping[str, Any]], indicator: str, day: dt.date, sty
 
 
 def _islands(tiles: Sequence[Tile]) -> list[tuple[int, int, str]]:
-    """Left top corner and name of each archipelago whose province is on the map, at the right edge."""
+    """Left top corner (at the right edge of the map) and name of each archipelago whose province is on the map."""
     right = max((tile.x for tile in tiles), default=0) + _TILE + 2 * _SPACE
     return [(right, tile.y, each.name) for each in ISLANDS for tile in tiles if tile.code == each.code]
 
@@ -122,7 +122,7 @@ def _map_size(tiles: Sequence[Tile], islands: Sequence[tuple[int, int, str]]) ->
 
 
 def _bars(units: Sequence[Mapping[str, Any]], indicator: str, style: Style) -> list[Bar]:
-    """The units with data, the highest rate first."""
+    """The bars of the units with data, the highest rate first."""
     found = []
     for row in units:
         figure = row["indicators"][indicator]

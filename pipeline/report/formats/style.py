@@ -111,23 +111,23 @@ _CLASSES: Final[Mapping[RateClass, tuple[str, str]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How figures are printed. Rates are computed from the integers of the report, so they are exact at any decimals."""
+    """How figures are printed. Rates are computed from the report's integers, so they are exact with any number of decimals."""
 
     decimals: int = 2
     rounding: Rounding = Rounding.CUT
     language: Language = Language.VI
 
     def word(self, key: str) -> str:
-        """A heading or sentence."""
+        """The heading or sentence of a key of ``_WORDS`` in the language of the report."""
         vietnamese_word, english = _WORDS[key]
         return vietnamese_word if self.language is Language.VI else english
 
     def named(self, name_vi: str, name_en: str) -> str:
-        """The name in the language of the report."""
+        """``name_vi`` or ``name_en``, as the language of the report says."""
         return name_vi if self.language is Language.VI else name_en
 
     def class_word(self, name: str) -> str:
-        """The name of a class of ``domain.rate_classes``."""
+        """A class of ``domain.rate_classes`` in words."""
         return _CLASSES[RateClass(name)][self.language is Language.EN]
 
     def indicator(self, code: str) -> str:
@@ -139,26 +139,26 @@ class Style:
         return str(row["name"] if self.language is Language.VI else row["name_en"])
 
     def short_name(self, row: Mapping[str, Any]) -> str:
-        """A name for narrow columns; in English there is only one."""
+        """The name of a row for narrow columns; in English the same as ``name``."""
         return str(row["short_name"] if self.language is Language.VI else row["name_en"])
 
     def day(self, text: str) -> str:
-        """A day of a report: 20/08/2024 in Vietnamese."""
+        """A day, given as 2024-08-20, as the language writes it: 20/08/2024 in Vietnamese."""
         return f"{text[8:10]}/{text[5:7]}/{text[:4]}" if self.language is Language.VI else text
 
     def instant(self, text: str) -> str:
-        """A time of a report, in the local time of Viet Nam, to the second."""
+        """A time, given as ISO 8601, in the local time of Viet Nam, to the second."""
         local = dt.datetime.fromisoformat(text).astimezone(VIETNAM)
         return f"{local:%H:%M:%S} {self.day(local.date().isoformat())}"
 
     def period(self, named: Mapping[str, Any]) -> str:
-        """A period by its days, with its name before them where it has one: 2024-Q3 (01/07/2024 - 30/09/2024)."""
+        """A period as its days, after its name if it has one: 2024-Q3 (01/07/2024 - 30/09/2024)."""
         first, last = named["from"], named["to"]
         days = self.day(first) if first == last else f"{self.day(first)} - {self.day(last)}"
         return days if named["kind"] in _UNNAMED else f"{named['name']} ({days})"
 
     def warning(self, report: Mapping[str, Any]) -> str:
-        """Why the figures of a report are not final; empty when they are."""
+        """Sentences about why the figures of a report are not final; "" when they are."""
         completeness = report["completeness"]
         if completeness["final"]:
             return ""
@@ -168,7 +168,7 @@ class Style:
         return f"{self.word('not_final')}: {' '.join(sentences)}"
 
     def _reason(self, reason: Mapping[str, Any], report: Mapping[str, Any]) -> str:
-        """A reason in Vietnamese."""
+        """The Vietnamese sentence of a reason why figures are not final."""
         if reason["code"] == NotFinal.PERIOD_NOT_OVER:
             return f"Kỳ báo cáo đến hết ngày {self.day(report['period']['to'])} chưa kết thúc."
         if reason["code"] == NotFinal.MESSAGES_WAITING:
@@ -182,7 +182,7 @@ class Style:
         return f"Chưa xác định được mọi bản tin đã được tính hay chưa. ({reason['text']})"
 
     def number(self, text: str) -> str:
-        """A number with a decimal point in the language's notation."""
+        """A number, given as text with a decimal point, in the notation of the language."""
         if self.language is Language.VI:
             return vietnamese(text)
         sign = text[:1] if text[:1] in {"+", "-"} else ""
@@ -190,38 +190,38 @@ class Style:
         return f"{sign}{int(whole):,}{point}{fraction}"
 
     def count(self, number: int) -> str:
-        """A number of dossiers."""
+        """A whole number in the notation of the language."""
         return self.number(str(number))
 
     def rate(self, figure: Mapping[str, Any]) -> str:
-        """The rate of a figure with ``numerator`` and ``denominator``, in percent, without the sign of percent."""
+        """The rate of a figure (with ``numerator`` and ``denominator``) in percent, without the percent sign."""
         printed = percent(ratio_of(figure), decimals=self.decimals, rounding=self.rounding)
         return NO_DATA if printed is None else self.number(printed)
 
     def points(self, figure: Mapping[str, Any]) -> str:
-        """The change of a figure in percentage points; empty without a comparison."""
+        """The change of a figure in percentage points; "" without a comparison."""
         if "before" not in figure:
             return ""
         printed = change_in_points(ratio_of(figure["before"]), ratio_of(figure), decimals=self.decimals)
         return NO_DATA if printed is None else self.number(printed)
 
     def relative(self, figure: Mapping[str, Any]) -> str:
-        """The change of a figure in percent of what it was; empty without a comparison."""
+        """The change of a figure in percent of its earlier rate; "" without a comparison."""
         if "before" not in figure:
             return ""
         printed = change_in_percent(ratio_of(figure["before"]), ratio_of(figure), decimals=self.decimals)
         return NO_DATA if printed is None else self.number(printed)
 
     def return_note(self, report: Mapping[str, Any], indicators: Collection[str]) -> str:
-        """Which numerator I1 has in a report or an explanation; empty when I1 is not one of the printed ``indicators``."""
+        """A sentence about which numerator I1 has in a report or explanation; "" when ``indicators`` (printed) lacks I1."""
         return self.word(f"return_{report['return_at_counter']}") if "I1" in indicators else ""
 
     @property
     def rounding_note(self) -> str:
-        """How printed rates are reduced to their decimals."""
+        """A sentence about how printed rates are cut or rounded."""
         return self.word("printed_cut" if self.rounding is Rounding.CUT else "printed_half_up")
 
 
 def ratio_of(figure: Mapping[str, Any]) -> Ratio:
-    """The two integers of a figure."""
+    """The ratio of a figure with ``numerator`` and ``denominator``."""
     return Ratio(int(figure["numerator"]), int(figure["denominator"]))

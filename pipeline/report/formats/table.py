@@ -1,4 +1,4 @@
-"""A report as tables of a terminal of 80 columns."""
+"""A report as tables for a terminal of 80 columns."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _LARGEST: Final = 10
 
 
 def as_tables(report: Mapping[str, Any], *, choice: Choice, style: Style) -> list[Table]:
-    """The indicators in one table; with a comparison, which needs more columns, a table for each. A table for each group.
+    """The tables of a report: one for all indicators, or with a comparison one for each; and one for each group.
 
     Raises:
         ConfigurationError: as ``Choice.rows``.
@@ -44,7 +44,7 @@ def as_tables(report: Mapping[str, Any], *, choice: Choice, style: Style) -> lis
 
 
 def _group_table(report: Mapping[str, Any], group: str, *, choice: Choice, style: Style) -> Table:
-    """A line for each figure of each row: its number of dossiers, of how many, the rate, and what changed."""
+    """The table of a group: for each row a line for each figure, with count, denominator, rate, and change."""
     title, before = f"{heading(group, style)}\n{style.period(report['period'])}", report["compared_with"]
     if before is not None:
         title += f"; {style.word('compared').lower()} {style.period(before)}"
@@ -73,7 +73,7 @@ def _group_table(report: Mapping[str, Any], group: str, *, choice: Choice, style
 
 
 def _table(report: Mapping[str, Any], *, choice: Choice, style: Style) -> Table:
-    """Rank of the first indicator, unit, and for each indicator its two counts, its rate and what changed."""
+    """The table of indicators: rank by the first indicator, unit, and for each indicator two counts, rate, and change."""
     title, before = style.period(report["period"]), report["compared_with"]
     if before is not None:
         title += f"\n{style.word('compared').lower()} {style.period(before)}"
@@ -113,7 +113,7 @@ def _table(report: Mapping[str, Any], *, choice: Choice, style: Style) -> Table:
 
 
 def explanation_tables(explanation: Mapping[str, Any], *, style: Style) -> list[Table]:
-    """What contributes most to the change of a rate, the largest first, and one line for the rest: procedures, then channels."""
+    """The tables of an explanation, for procedures and for channels: the largest contributions, and one line for the rest."""
     return [_explanation_table(explanation, by=by, style=style) for by in ("procedure", "channel")]
 
 
@@ -156,7 +156,7 @@ def _points(change: Fraction, style: Style) -> str:
 
 
 def excluded_table(report: Mapping[str, Any]) -> Table:
-    """The excluded dossiers that would have changed the figures, for people."""
+    """The table of excluded dossiers that would count in the report."""
     table = Table(title=f"Hồ sơ bị loại khỏi thống kê (excluded): {len(report['excluded'])}")
     for title in ("Mã hồ sơ", "Lẽ ra được tính (would count)", "Lý do", "Người quyết định", "Thời điểm"):
         table.add_column(title, overflow="fold")

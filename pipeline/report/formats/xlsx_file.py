@@ -1,6 +1,6 @@
 """A report as an Excel workbook. Counts are numbers, and each rate is a formula that cuts or rounds exactly as the report does.
 
-The only module that knows XlsxWriter.
+Only this module uses XlsxWriter.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _COUNTS: Final = (
 
 
 def to_xlsx(report: Mapping[str, Any], *, choice: Choice, style: Style) -> bytes:
-    """The workbook: a sheet of indicators and a sheet of counts, and a sheet for each group of figures.
+    """The bytes of the workbook: a sheet of indicators, a sheet of counts, and a sheet for each group of figures.
 
     Raises:
         ConfigurationError: as ``Choice.rows``.
@@ -67,7 +67,7 @@ def to_xlsx(report: Mapping[str, Any], *, choice: Choice, style: Style) -> bytes
 
 
 def rate_formula(numerator: str, denominator: str, style: Style) -> str:
-    """The formula of a rate from two cells. A cell format would round."""
+    """The Excel formula of a rate from two cells, cut or rounded as ``style`` says. A cell format alone would always round."""
     shift = 10**style.decimals
     if style.rounding is Rounding.HALF_UP:
         return f"=ROUND({numerator}*100/{denominator},{style.decimals})"
@@ -75,13 +75,13 @@ def rate_formula(numerator: str, denominator: str, style: Style) -> str:
 
 
 class _Sheet:
-    """Writes one sheet."""
+    """Writes one sheet of the workbook."""
 
     def __init__(self, sheet: Any, style: Style, formats: Mapping[str, Any]) -> None:
         self._sheet, self._style, self._formats = sheet, style, formats
 
     def title(self, report: Mapping[str, Any], remark: str) -> None:
-        """What the report is, what its figures are worth, and a remark."""
+        """Write title and period of the report, whether its figures are final, and a remark."""
         word, period, compared = self._style.word, report["period"], report["compared_with"]
         self._sheet.write_string(0, 0, word("title"), self._formats["title"])
         text = f"{word('period')}: {self._style.period(period)}"
@@ -93,7 +93,7 @@ class _Sheet:
         self._sheet.write_string(3, 0, remark)
 
     def indicators(self, rows: Sequence[Mapping[str, Any]], indicators: Sequence[str], *, compared: bool) -> None:
-        """Rank, counts, rate and class of each indicator, and with a comparison those of before and the change."""
+        """Write rank, counts, rate and class of each indicator; with a comparison also earlier ones and the change."""
         word = self._style.word
         heads = []
         for name in indicators:
@@ -113,7 +113,7 @@ class _Sheet:
                     column = self._figure(number, column, figure, compared=compared)
 
     def group(self, rows: Sequence[Mapping[str, Any]], group: str, *, compared: bool) -> None:
-        """Count and rate of each figure of a group, and with a comparison those of before and the change."""
+        """Write count and rate of each figure of a group; with a comparison also the earlier ones and the change."""
         word, heads = self._style.word, []
         for figure in GROUPS[group].figures:
             name = self._style.named(figure.name_vi, figure.name_en)
@@ -129,7 +129,7 @@ class _Sheet:
                 self._cell(number, columns, cell)
 
     def _cell(self, row: int, columns: Mapping[str, tuple[int, int]], cell: Cell) -> None:
-        """Write one figure of a group: count and rate, and with a comparison those of before and the change."""
+        """Write count and rate of one figure of a group; with a comparison also the earlier ones and the change."""
         name, denominator = cell.figure.code, cell.figure.denominator
         for each, at in ((cell, 0), (cell.before, 1)):
             if each is None:
@@ -150,13 +150,13 @@ class _Sheet:
             self._sheet.write_number(row, column, float(points), self._formats["rate"])
 
     def counts(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """The numbers of dossiers."""
+        """Write the numbers of dossiers of each row."""
         for number, row in self._table([self._style.word(name) for name in _COUNTS], rows):
             for column, name in enumerate(_COUNTS, start=2):
                 self._sheet.write_number(number, column, row["counts"][name], self._formats["count"])
 
     def _table(self, heads: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> Iterable[tuple[int, Mapping[str, Any]]]:
-        """Write headings, codes and names; yields the number of each row of the sheet, and the row."""
+        """Write headings, codes and names; yield the number of each row in the sheet, and the row."""
         sheet, last = self._sheet, len(heads) + 1
         for column, head in enumerate((self._style.word("code"), self._style.word("unit"), *heads)):
             sheet.write_string(_TITLE_ROWS, column, head, self._formats["head"])
@@ -175,7 +175,7 @@ class _Sheet:
         sheet.fit_to_pages(1, 0)
 
     def _figure(self, row: int, column: int, figure: Mapping[str, Any], *, compared: bool) -> int:
-        """Write one indicator; returns the next column."""
+        """Write one indicator of a row; return the next column."""
         if figure.get("rank") is not None:
             self._sheet.write_number(row, column, figure["rank"], self._formats["count"])
         self._ratio(row, column + 1, figure)
@@ -190,13 +190,13 @@ class _Sheet:
         return column + 9
 
     def _ratio(self, row: int, column: int, figure: Mapping[str, Any]) -> None:
-        """Numerator, denominator and rate in three cells."""
+        """Write numerator, denominator and rate into three cells."""
         self._sheet.write_number(row, column, figure["numerator"], self._formats["count"])
         self._sheet.write_number(row, column + 1, figure["denominator"], self._formats["count"])
         self._rate(row, column + 2, ratio_of(figure), (column, column + 1))
 
     def _rate(self, row: int, column: int, ratio: Ratio, parts: tuple[int, int]) -> None:
-        """A rate as the formula of the cells of its numerator and denominator; ``parts``: their columns."""
+        """Write a rate as a formula of the cells of its numerator and denominator; ``parts``: the columns of these."""
         printed = percent(ratio, decimals=self._style.decimals, rounding=self._style.rounding)
         if printed is None:
             self._sheet.write_string(row, column, NO_DATA)
@@ -207,7 +207,7 @@ class _Sheet:
 
 
 def _columns(cells: Iterable[Cell]) -> dict[str, tuple[int, int]]:
-    """The column of each count of a group by its name, and of that of before; a rate follows its count."""
+    """Count of a group -> the columns of its value and of its earlier value. The column of a rate follows that of its count."""
     found, column = {}, 2
     for cell in cells:
         width = 2 if cell.figure.denominator else 1

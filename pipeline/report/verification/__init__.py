@@ -1,4 +1,4 @@
 """Verifies a report: recomputes its figures from the stored messages by the rules of one dossier, and compares every integer.
 
-Nothing that figures are otherwise read from takes part: no tally, no correction, no index of dossiers.
+Only stored messages are read: no tallies, no corrections and no index of dossiers, from which reports are made.
 """

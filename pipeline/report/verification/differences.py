@@ -1,4 +1,4 @@
-"""Compares the integers of a report with recomputed ones."""
+"""Compares the integers of a report with recomputed integers."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ Key = tuple[str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A figure of a report that is not the recomputed one.
+    """A figure of a report that differs from the recomputed figure.
 
     Attributes:
-        scope, code: of the row; of a sub-unit or procedure the code of its unit and its own.
-        figure: its place in the row, as counts.settled.
-        reported, recomputed: both numbers.
-        moved: the report changed while the figures were recomputed, or not every message was counted: it may be right.
+        scope, code: those of the row; for a sub-unit or procedure, ``code`` is the code of its unit, a space and its own code.
+        figure: the keys that lead to the figure in the row, such as counts.settled.
+        reported, recomputed: the number in the report, and the recomputed number.
+        moved: whether the reported number may be right nevertheless: it changed while figures were recomputed, or not every
+            message was counted.
     """
 
     scope: str
@@ -31,7 +32,7 @@ class Difference:
 
 
 def integers_of(rows: Iterable[Mapping[str, Any]]) -> dict[Key, int]:
-    """Every integer of the rows of a report by scope, code and place. Ranks follow from the others and are omitted."""
+    """Every integer of the rows of a report by scope, code and place, without ranks and rates: they follow from the counts."""
     return {
         (str(row["scope"]), f"{row['unit']} {row['code']}" if "unit" in row else str(row["code"]), place): number
         for row in rows
@@ -42,14 +43,14 @@ def integers_of(rows: Iterable[Mapping[str, Any]]) -> dict[Key, int]:
 def differences(
     before: Mapping[Key, int], after: Mapping[Key, int], recomputed: Mapping[Key, int], *, counted: bool
 ) -> list[Difference]:
-    """The figures of a report that are not the recomputed ones.
+    """The figures that differ from the recomputed figures both in ``before`` and in ``after``. A missing figure is 0.
 
     Args:
-        before: the report, asked for before figures were recomputed.
-        after: the same report, asked for afterwards.
-        recomputed: what was recomputed in between. A figure that is missing somewhere is 0.
-        counted: whether every message that lay in the topic before ``after`` was counted. Then a figure that did not change
-            meanwhile must be the recomputed one.
+        before: the integers of the report, asked for before figures were recomputed.
+        after: the integers of the same report, asked for afterwards.
+        recomputed: the integers that were recomputed in between.
+        counted: whether every message that lay in the topic before ``after`` was counted. If so, a figure that is the same in
+            ``before`` and ``after`` must equal the recomputed figure.
     """
     found = []
     for key in sorted({*before, *after, *recomputed}):

@@ -1,6 +1,6 @@
-"""What one dossier adds to the figures of a period: one entry of ``GROUPS`` for each group of figures of a report.
+"""Lists what one dossier adds to the figures of a period: ``GROUPS`` has one entry for each group of figures of a report.
 
-To verify another group, add an entry: where its counts stand in the rows of the report's JSON, and the function of the domain.
+To verify another group, add an entry with the place of its counts in the rows of the report's JSON, and the domain's function.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pipeline.report.request import ReportRequest
 
 
 class Needs(enum.Enum):
-    """Which dossiers may add to a group."""
+    """Which message a dossier must have to add to a group of figures."""
 
     WITHIN = "a message in the period"
     UNTIL_END = "a message in the period or before"
@@ -28,18 +28,18 @@ class Needs(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class FigureGroup:
-    """A group of figures that sum over units and blocks.
+    """A group of figures that are added up over units and blocks.
 
     Attributes:
-        name: of the group.
-        place: the keys that lead to the counts in a row of the report's JSON; ``place_before``: to those of the period that it is
-            compared with.
-        of: the (event, count) pairs of a dossier, each of which is 1 more dossier; the unit is that of the event, as stored.
-        needs: which dossiers may add to it.
-        by_last_day: whether units are followed through the successions to the last day of the period, whatever the map of the
-            report says.
-        asked: whether a report has the group.
-        divided: whether it is divided as the report asks; else it is counted by unit.
+        name: the name of the group.
+        place: the keys that lead to the counts in a row of the report's JSON.
+        place_before: the keys that lead to the counts of the earlier period.
+        of: returns the (event, name of a count) pairs of a dossier; each pair adds 1 to that count of the event's stored unit.
+        needs: which message a dossier must have to add to the group.
+        by_last_day: whether units are followed through the successions to the last day of the period, instead of by the unit
+            map of the report.
+        asked: returns whether a report has the group.
+        divided: whether the group is divided by sub-unit or procedure when the report is; False: it is always by unit.
     """
 
     name: str
@@ -53,7 +53,7 @@ class FigureGroup:
 
 
 def _milestones(dossier: Dossier, circumstances: Circumstances) -> Iterator[Addition]:
-    """Each milestone in the period, for the unit of its event."""
+    """Yield (event, name of a count) for each milestone of the dossier in the period."""
     period = circumstances.period
     for event in dossier.events:
         if period.start <= civil_day(event.occurred_at) <= period.end:
@@ -88,5 +88,5 @@ GROUPS: Final = (
 
 
 def periods_of(request: ReportRequest) -> tuple[Period, ...]:
-    """The periods of a report: its own, and the one that it is compared with."""
+    """The periods of a report: first its own, then, with a comparison, the earlier period."""
     return tuple(named.period for named in (request.period, request.compared) if named is not None)

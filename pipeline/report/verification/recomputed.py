@@ -1,4 +1,4 @@
-"""Figures recomputed from stored messages: sums that may be added up, the same as JSON, and the rows of the report they make."""
+"""Figures recomputed from stored messages: they can be added up, turned into JSON, and turned into the rows of a report."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class PeriodFigures:
     """The figures of one period.
 
     Attributes:
-        dossiers: (group, unit, part, count) -> dossiers; of the count ``events`` events. Units as stored.
+        dossiers: (group, stored unit, part, name of a count) -> number of dossiers; for the count ``events``, of events.
         submitted, submitted_online: services, as (unit, procedure), with a dossier submitted, and submitted online.
     """
 
@@ -45,7 +45,13 @@ class PeriodFigures:
 
 @dataclass(slots=True)
 class Recomputed:
-    """Figures of different dossiers, by period in the order of ``groups.periods_of``; and how much was read for them."""
+    """Figures recomputed from some dossiers.
+
+    Attributes:
+        periods: the figures of each period, in the order of ``groups.periods_of``.
+        dossiers: dossiers that were read.
+        messages: messages that were read.
+    """
 
     periods: list[PeriodFigures]
     dossiers: int = 0
@@ -53,11 +59,11 @@ class Recomputed:
 
     @classmethod
     def nothing(cls, periods: int) -> Recomputed:
-        """The figures of no dossier."""
+        """Empty figures of ``periods`` periods, to add to."""
         return cls([PeriodFigures() for _ in range(periods)])
 
     def add(self, other: Recomputed) -> None:
-        """Add the figures of other dossiers."""
+        """Add the figures of ``other``, which must be of other dossiers."""
         for mine, theirs in zip(self.periods, other.periods, strict=True):
             mine.dossiers.update(theirs.dossiers)
             mine.submitted |= theirs.submitted
@@ -85,7 +91,7 @@ class Recomputed:
         """The reverse of ``as_dict``.
 
         Raises:
-            ConfigurationError: it is not what ``as_dict`` makes.
+            ConfigurationError: ``fields`` do not have the form that ``as_dict`` returns.
         """
         try:
             periods = [
@@ -108,7 +114,7 @@ def rows_of(
     return_at_counter: ReturnAtCounter,
     today: dt.date,
 ) -> list[dict[str, Any]]:
-    """The rows that the report must have, as its JSON has them, with the counts of each group."""
+    """The rows that the report must have, in the form of the report's JSON, with the counts of each group."""
     reader = _Reader(request, recomputed)
     report = build_report(reader, request, _UNKNOWN, catalogue=catalogue, return_at_counter=return_at_counter, today=today)
     rows: list[dict[str, Any]] = report.as_dict()["rows"]
@@ -139,13 +145,13 @@ def rows_of(
 def _places(
     group: FigureGroup, recomputed: Recomputed, request: ReportRequest
 ) -> list[tuple[tuple[str, ...], tuple[_Sums, _Sums]]]:
-    """Where the counts of a group stand, and its sums: of the period, and of the one that it is compared with."""
+    """The group's place in a row and its sums, for the period and, with a comparison, for the earlier period."""
     each = zip((group.place, group.place_before), recomputed.periods, periods_of(request), strict=False)
     return [(place, _sums(figures.dossiers, group, request, period)) for place, figures, period in each]
 
 
 def _put(row: dict[str, Any], place: Sequence[str], counts: Mapping[str, int]) -> None:
-    """Put counts at their place in a row."""
+    """Put counts into the row under the keys of ``place``; missing levels are made."""
     for name in place[:-1]:
         row = row.setdefault(name, {})
     row[place[-1]] = counts
@@ -159,7 +165,7 @@ class _Reader:
         self._periods = {(period.start, period.end): each for period, each in periods}
 
     def counts_of_days(self, first: dt.date, last: dt.date) -> Mapping[str, Counts]:
-        """Counts by unit."""
+        """Recomputed counts of the period from ``first`` to ``last``, by unit."""
         counts: dict[str, dict[str, int]] = defaultdict(dict)
         for (group, unit, _, name), number in self._periods[first, last].dossiers.items():
             if group == COUNTS:
@@ -167,17 +173,17 @@ class _Reader:
         return {unit: Counts(**each) for unit, each in counts.items()}
 
     def services_with_dossiers(self, first: dt.date, last: dt.date) -> ServicesWithDossiers:
-        """The services with a dossier."""
+        """The services with a dossier submitted in the period from ``first`` to ``last``."""
         found = self._periods[first, last]
         return ServicesWithDossiers(frozenset(found.submitted), frozenset(found.submitted_online))
 
     def active_days(self, first: dt.date, last: dt.date) -> Mapping[str, np.ndarray]:  # noqa: ARG002 - of the protocol
-        """Empty: interruptions are not figures."""
+        """Empty: interruptions are not verified."""
         return {}
 
 
 def _sums(figures: Figures, group: FigureGroup, request: ReportRequest, period: Period) -> tuple[_Sums, _Sums]:
-    """Dossiers of a group that sums over units and blocks: by (scope, code), and by (unit, part)."""
+    """The counts of a group, added up over units and blocks: by (scope, code), and by (unit, part)."""
     units = unit_map(request, period, by_last_day=group.by_last_day)
     sums: _Sums = defaultdict(Counter)
     divided: _Sums = defaultdict(Counter)

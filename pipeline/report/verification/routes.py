@@ -1,4 +1,4 @@
-"""Verification over HTTP, one shard a request. It costs time, so only trusted requests are answered."""
+"""Serves verification over HTTP, one hash shard for each request. Only trusted requests are answered: recomputing takes long."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pipeline.serving.requests import Threads, answered, hash_shard, json_body, 
 def verification_routes(
     service: VerificationService, agencies: AgencyRegistry, clock: Clock, threads: Threads
 ) -> list[web.RouteDef]:
-    """The endpoints: the number of shards, the figures of one, and the rows that the sum of all makes."""
+    """The endpoints: number of shards, figures of one shard, and rows of the report from the sum of all shards."""
 
     def asked(request: web.Request) -> ReportRequest:
         return read_request(request.query, registry=agencies, today=civil_day(clock.now()))
@@ -48,7 +48,7 @@ def verification_routes(
         def read() -> dict[str, Any]:
             total = Recomputed.from_dict(fields)
             if len(total.periods) != len(periods_of(found)):
-                raise ConfigurationError("The figures are not those of the periods that are asked for.")
+                raise ConfigurationError("The request asks for other periods than the figures in its body have.")
             return {"rows": service.rows(found, total, today=today)}
 
         return web.json_response(await threads.long(read))

@@ -29,15 +29,15 @@ SHARD_MESSAGES: Final = 500_000
 
 @dataclass(frozen=True, slots=True)
 class VerificationSources:
-    """What is read besides the messages.
+    """What a verification reads besides the messages.
 
     Attributes:
-        excluded: the decision about every dossier that operators exclude, by code.
+        excluded: returns the decision about every dossier that operators exclude, by dossier code.
         catalogue: what agencies offer on some day of a period.
-        expired: codes of dossiers of which only messages are left that came too late: they count in ``events`` alone.
+        expired: returns the codes of dossiers of which only messages that came too late are left: they count in ``events`` alone.
         return_at_counter: which numerator I1 has.
         working_days: which days are working days.
-        accepted_late_from: earlier registrations are not in the group of the accepted late.
+        accepted_late_from: the first day whose registrations are in the group of dossiers accepted late.
     """
 
     excluded: Callable[[], Mapping[str, ExclusionDecision]]
@@ -49,7 +49,7 @@ class VerificationSources:
 
 
 class VerificationService:
-    """The steps of a verification on the storage: the number of shards, the figures of each, the rows that their sum makes."""
+    """The steps of a verification: number of hash shards, figures of each shard, rows of the report from their sum."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class VerificationService:
         self._reader, self._sources, self._groups, self._shard_messages = reader, sources, groups, shard_messages
 
     def shards(self, request: ReportRequest) -> int:
-        """In how many shards to recompute.
+        """In how many hash shards to recompute the report.
 
         Raises:
             SinkError: the storage does not answer.
@@ -70,7 +70,7 @@ class VerificationService:
         return max(1, -(-self._reader.messages_within(self._scope(request)) // self._shard_messages))
 
     def recomputed(self, request: ReportRequest, shard: HashShard, *, today: dt.date) -> Recomputed:
-        """The figures of the dossiers of a shard.
+        """The figures of the dossiers of a hash shard.
 
         Raises:
             SinkError: the storage does not answer.
@@ -112,7 +112,7 @@ class VerificationService:
         return [group for group in self._groups if group.asked(request)]
 
     def _scope(self, request: ReportRequest) -> list[Period]:
-        """A dossier is read when it has a message in one of these periods."""
+        """The periods in which a dossier must have a message to be read."""
         periods, needs = periods_of(request), {group.needs for group in self._asked(request)}
         first, last = min(FIRST_DAY, *(each.start for each in periods)), max(each.end for each in periods)
         if Needs.EVER in needs:
@@ -120,7 +120,7 @@ class VerificationService:
         return [Period(first, last)] if Needs.UNTIL_END in needs else list(periods)
 
     def _circumstances(self, request: ReportRequest, today: dt.date) -> list[Circumstances]:
-        """What figures of each period depend on besides the dossiers."""
+        """For each period, what its figures depend on besides the dossiers: today, longest times, working days and the like."""
         catalogue = self._catalogue(request)
         return [
             Circumstances(
@@ -141,7 +141,7 @@ class VerificationService:
 def _add(
     figures: PeriodFigures, dossier: Dossier, circumstances: Circumstances, groups: Iterable[FigureGroup], by: Grouping
 ) -> None:
-    """Add what a dossier adds to a period."""
+    """Add a dossier to the figures of a period."""
     for group in groups:
         for event, count in group.of(dossier, circumstances):
             part = part_of(by, dossier.code, event) if group.divided else ""

@@ -1,4 +1,4 @@
-"""Turns the rows of ``RawMessageReader.by_dossier`` into dossiers, one at a time, each in bounded memory."""
+"""Turns the rows of ``RawMessageReader.by_dossier`` into dossiers, one at a time, with a limit on messages in memory."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _MAX_MESSAGES: Final = 2 * (MAX_EVENTS + 1)
 
 @dataclass(slots=True)
 class StoredDossier:
-    """A dossier.
+    """The stored messages of a dossier.
 
     Attributes:
         code: the dossier code.
-        messages: its messages, or enough of them for the same dossier.
-        events: (number of the period, unit) -> distinct events in that period.
-        rows: stored messages that were read.
+        messages: its messages; of too many only as many as ``judge`` needs for the same result.
+        events: (index of the period, unit) -> distinct events in that period.
+        rows: number of stored messages that were read.
     """
 
     code: str
@@ -38,7 +38,7 @@ class StoredDossier:
 
 
 def stored_dossiers(batches: Iterable[pa.RecordBatch], periods: Sequence[Period]) -> Iterator[StoredDossier]:
-    """Each dossier with its messages, and its distinct events in each of the periods."""
+    """Yield each dossier with its messages and its distinct events in each of the periods."""
     bounds = [_instants(period) for period in periods]
     current: StoredDossier | None = None
     identity: tuple[object, ...] | None = None
@@ -64,7 +64,7 @@ def stored_dossiers(batches: Iterable[pa.RecordBatch], periods: Sequence[Period]
 
 
 def _instants(period: Period) -> tuple[dt.datetime, dt.datetime]:
-    """The instants of the part of a period that an event may lie in."""
+    """The start and end instant of the part of a period in which an event may lie; an empty interval when there is none."""
     first, last = max(period.start, FIRST_DAY), min(period.end, LAST_DAY)
     return Period(first, last).instants() if first <= last else (DUE_NOT_SENT, DUE_NOT_SENT)
 
