@@ -17,7 +17,7 @@ def interruptions(
 ) -> dict[str, list[tuple[dt.date, dt.date]]]:
     """The spans of busy days without an event of a unit. Units without any event are omitted.
 
-    A day is busy when at least half of the expected units have an event, so weekends and holidays are no interruptions.
+    A day is busy when at least half of the expected units have an event, so weekends and holidays do not count as interruptions.
 
     Args:
         active: unit -> for each civil day from ``first`` on whether the unit has an event; bool arrays of the same length.

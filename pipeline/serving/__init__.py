@@ -1,1 +1,1 @@
-"""What is asked over HTTP: the server, the exporter of metrics, the report, and who may ask."""
+"""HTTP of a process: the server, its endpoints, the exporter of metrics, and who may send which requests."""

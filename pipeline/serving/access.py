@@ -1,4 +1,4 @@
-"""The one guard of every request: its role, its limits, and where a browser sent it from.
+"""Checks every request in one place: the role of its sender, the limits, and the page from which a browser sent it.
 
 ``roles`` says which role an endpoint needs, ``identity`` which role a request has. A browser sends the token as the password of
 HTTP Basic, which is good for reading alone; everything else takes it as a bearer, which no page of another host can make a
@@ -44,12 +44,12 @@ _OWN_PAGE: Final = frozenset({"same-origin", "none"})
 
 
 class ForbiddenError(PortalPulseError):
-    """The request may not do what it asks for."""
+    """The sender of a request may not do what the request asks for."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Access:
-    """What the guard knows of the settings, and its limits."""
+    """The settings and the rate limits of ``guard``."""
 
     identities: Identities
     anonymous_read: bool
@@ -67,7 +67,7 @@ _ROLE: Final = web.RequestKey("role", Role)
 
 
 def guard_with(app: web.Application, settings: HttpSettings, *, monotonic: Callable[[], float] = time.monotonic) -> None:
-    """Give the application what ``guard`` needs."""
+    """Store in the application the settings and limits that ``guard`` needs."""
     per_second = settings.requests_per_second
     app[_ACCESS] = _Access(
         Identities(read=settings.read_tokens, operate=settings.operate_tokens, allowed_hosts=settings.allowed_hosts),
@@ -80,7 +80,7 @@ def guard_with(app: web.Application, settings: HttpSettings, *, monotonic: Calla
 
 @web.middleware
 async def guard(request: web.Request, handler: Callable[..., Any]) -> web.StreamResponse:
-    """Answer requests that may not be served: 401, 403 or 429. The others get the largest body of their endpoint."""
+    """Refuse requests that may not be served with 401, 403 or 429; handle the others, with the body limit of their endpoint."""
     access = request.app[_ACCESS]
     endpoint = _endpoint(request)
     identity = access.identities.of(request)
@@ -96,7 +96,7 @@ async def guard(request: web.Request, handler: Callable[..., Any]) -> web.Stream
 
 
 def is_trusted(request: web.Request) -> bool:
-    """Whether the request may read what identifies people."""
+    """Whether the sender of the request has the role operate, and so may read what identifies people."""
     return bool(request.get(_ROLE, Role.PUBLIC) >= Role.OPERATE)
 
 
@@ -108,7 +108,7 @@ def _endpoint(request: web.Request) -> Endpoint:
 
 
 def _limited(access: _Access, request: web.Request, endpoint: Endpoint, identity: Identity) -> web.Response | None:
-    """The answer to a request of somebody who sends too many, else None. Health is never limited."""
+    """The answer 429 when the sender exceeds a rate limit, else None. Requests for health are never limited."""
     if request.path in HEALTH:
         return None
     # Scrapes have limits of their own: a flood of other requests must not hide a process from monitoring.
@@ -121,7 +121,7 @@ def _limited(access: _Access, request: web.Request, endpoint: Endpoint, identity
         if wait:
             if not access.warnings.take(identity.key):
                 log.warning("too_many_wrong_tokens", peer=request.remote, action="they are answered with 429")
-            return _too_many("Too many requests with a token that is not one of the process.", wait)
+            return _too_many("Too many requests with a token that the process does not know.", wait)
     return None
 
 
@@ -132,7 +132,7 @@ def _too_many(problem: str, wait: float) -> web.Response:
 
 
 def _refused(endpoint: Endpoint, identity: Identity, role: Role) -> web.Response | None:
-    """The answer to a request whose role is too low, else None."""
+    """The answer 401 or 403 when the sender's role is too low for the endpoint, else None."""
     if role >= endpoint.role:
         return None
     text = _reason(identity.proof, endpoint.role)
@@ -147,7 +147,7 @@ def _reason(proof: Proof, needed: Role) -> str:
     what = "Raw messages and changes" if needed is Role.OPERATE else "Pages and figures"
     anonymous = "" if needed is Role.OPERATE else f", or {ANONYMOUS_SETTING}=true to let everybody read,"
     return {
-        Proof.TOKEN: f"This needs the role operate, and the token is one that reads. Send one of {OPERATE_TOKEN}.",
+        Proof.TOKEN: f"This needs the role operate, but the token of the request may only read. Send one of {OPERATE_TOKEN}.",
         Proof.PASSWORD: f"A password may read alone. This needs the role operate: send one of {OPERATE_TOKEN} as a bearer.",
         Proof.NO_TOKEN: f"This needs a token of the process. {same}",
         Proof.UNKNOWN_TOKEN: f"The token is not one of the process. {same}",
@@ -159,7 +159,7 @@ def _reason(proof: Proof, needed: Role) -> str:
 
 
 def _from_a_page(request: web.Request) -> web.Response | None:
-    """The answer to a change that a browser sends on behalf of another page, else None."""
+    """The answer 403 to a change that a browser sends for a page of another address, else None."""
     if request.method in _SAFE:
         return None
     site, origin = request.headers.get("Sec-Fetch-Site", "none"), request.headers.get("Origin")

@@ -1,4 +1,4 @@
-"""What a worker or an exporter serves over HTTP: the values that the endpoints answer from."""
+"""The values and callbacks from which the HTTP endpoints of a worker or exporter make their answers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sinks.contract.tallies import TallyReader
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """``healthy``: the process makes progress. ``ready``: everything that it needs for that is available.
+    """Whether a process is healthy (makes progress) and ready (Kafka, storage or whatever else it needs is available).
 
     ``unread_offsets``: how many offsets left the log before they were read; their messages may be lost.
     """

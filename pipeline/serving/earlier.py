@@ -1,6 +1,6 @@
-"""What the present is compared with: the same windows one week earlier, and how long each agency is usually quiet.
+"""Past figures, with which present ones are compared: counts one week earlier, and how long each agency is usually quiet.
 
-The past hardly changes, so it is read once a minute, and once an hour where it is made of days.
+Past figures hardly change, so counts are read once a minute, and the days with events once an hour.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _RARE: Final = HISTORY_DAYS * 5 // 7
 
 
 class Earlier:
-    """Figures of the past for one collector, which asks with one thread at a time."""
+    """Past figures for one collector. Only one thread at a time may call it."""
 
     def __init__(self, reader: TallyReader) -> None:
         self._reader = reader
@@ -36,7 +36,7 @@ class Earlier:
         self._first_day: dt.date | None = None
 
     def counts(self, now: dt.datetime) -> Mapping[Window, Mapping[str, Counts]]:
-        """The counts of each window of ``COMPARED`` one week earlier, by agency."""
+        """For each window of ``COMPARED``, the counts of the same window one week earlier, by agency."""
         minute = now.replace(second=0, microsecond=0)
         if self._counted_at != minute:
             bounds = {window: window.bounds(now) for window in COMPARED}
@@ -49,9 +49,9 @@ class Earlier:
     def quiet(
         self, now: dt.datetime, passed: WorkingTime, events: Mapping[str, dt.datetime], codes: Iterable[str]
     ) -> tuple[Mapping[str, float], Mapping[str, float]]:
-        """Seconds of office hours since the newest event of each agency, and the longest that are usual for it.
+        """By agency: seconds of office hours since its newest event, and the longest such time that is usual for it.
 
-        Of an agency that never sent anything: since the first day on which any agency did, and nothing is usual.
+        An agency that never sent an event counts from the first day on which any agency sent one, and has no usual time.
         """
         self._look_back(now, passed)
         begin = None if self._first_day is None else day_start(self._first_day)

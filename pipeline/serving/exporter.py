@@ -35,10 +35,10 @@ _MOST_FREQUENT: Final = 10
 
 
 class AgencyCollector(Collector):
-    """Exports the figures of every agency in force on the clock's current day, 0 of 0 for an agency without events.
+    """Exports the figures of every agency in force on the clock's current day; 0 of 0 for an agency without events.
 
-    A missing series would remove the worst agencies from every alert rule. An agency that is not expected to report has series
-    once it has sent an event.
+    Without these series no alert rule could find agencies that send nothing. An agency that is not expected to report has
+    series once it has sent an event.
     """
 
     def __init__(
@@ -55,11 +55,11 @@ class AgencyCollector(Collector):
         self._earlier = Earlier(reader)
 
     def describe(self) -> Iterable[Any]:
-        """Empty, so that registering does not read the storage."""
+        """Return nothing, so that registering the collector does not read the storage."""
         return []
 
     def collect(self) -> Iterator[Any]:
-        """Read all figures of one scrape."""
+        """Read the figures from the storage and yield the metrics of one scrape."""
         now = self._clock.now()
         counts = {window: counts_in(self._reader, window, now) for window in Window}
         events = self._reader.last_events(now)
@@ -130,7 +130,7 @@ class AgencyCollector(Collector):
         yield self._dead_letter_agencies(now)
 
     def _dead_letter_agencies(self, now: dt.datetime) -> Any:
-        """Few agencies by name, so that the number of series is bounded, also when messages name anything."""
+        """Dead letters of the agencies with most of them; the others under an empty label, so that series stay few."""
         found = Counter(self._reader.dead_letter_agencies(_RECENT_WINDOW))
         known = {agency.code for agency in self._registry.in_force(civil_day(now))}
         named = Counter({code: number for code, number in found.items() if code in known}).most_common(_MOST_FREQUENT)
@@ -147,9 +147,9 @@ _DOSSIERS = "dossiers"
 
 @dataclass(frozen=True, slots=True)
 class AuditState:
-    """What the continuous audit exports: confirmed drift in events by tier, time of its last success, number of failures.
+    """What the continuous audit exports: confirmed drift in events by tier, time of the last success, number of failures.
 
-    ``dossiers``: messages that count as something else than their dossiers say, or are not in the index, as confirmed.
+    ``dossiers``: messages, confirmed, that count otherwise than their dossiers say, or that the index lacks.
     ``kafka_answers``: whether Kafka answered the last round; None when it was not asked.
     """
 
@@ -161,13 +161,13 @@ class AuditState:
 
 
 class AuditCollector(Collector):
-    """Exports the state of the continuous audit; every tier is there from the start. Reads no storage."""
+    """Exports the state of the continuous audit, with a series for every tier from the start. Does not read the storage."""
 
     def __init__(self, state: Callable[[], AuditState]) -> None:
         self._state = state
 
     def collect(self) -> Iterator[Any]:
-        """The current state of the audit."""
+        """Yield the metrics of the current state of the audit."""
         state = self._state()
         drift, success = _gauge(names.AUDIT_DRIFT), _gauge(names.AUDIT_LAST_SUCCESS)
         for tier in Tier:
@@ -184,10 +184,14 @@ class AuditCollector(Collector):
 
 @dataclass(frozen=True, slots=True)
 class FindingState:
-    """The findings of one civil day: (agency, kind) -> dossiers above 0; agency "" for a finding that belongs to no agency.
+    """What the search for findings exports.
 
-    ``day`` is None before the first search. Time of its last success, number of failures.
-    ``accepted``: agency -> (accepted late, registered online), of the days before that can be judged.
+    Attributes:
+        day: the civil day of the findings; None before the first search.
+        dossiers: (agency, kind) -> number of dossiers, if not 0; the agency is "" for a finding that belongs to no agency.
+        last_success: when the last search ended.
+        failures: number of failed searches.
+        accepted: agency -> (dossiers accepted late, dossiers registered online) of those earlier days that can be judged.
     """
 
     day: dt.date | None = None
@@ -198,16 +202,16 @@ class FindingState:
 
 
 class FindingCollector(Collector):
-    """Exports findings of the clock's day for every agency that is expected to report or has some, and every kind.
+    """Exports findings of the clock's day, by kind, for every agency that is expected to report or has findings.
 
-    Reads no storage. There are no series before the first search of a day has ended: 0 would say that there are no findings.
+    Does not read the storage. Before the first search of a day has ended there are no series: 0 would mean no findings.
     """
 
     def __init__(self, state: Callable[[], FindingState], *, registry: AgencyRegistry, clock: Clock) -> None:
         self._state, self._registry, self._clock = state, registry, clock
 
     def collect(self) -> Iterator[Any]:
-        """The findings of today, if they are known."""
+        """Yield the metrics; findings only when they are those of today."""
         state, today = self._state(), civil_day(self._clock.now())
         findings, success = _gauge(names.AGENCY_FINDINGS), _gauge(names.FINDINGS_LAST_SUCCESS)
         late, registered = _gauge(names.AGENCY_ACCEPTED_LATE), _gauge(names.AGENCY_REGISTERED_ONLINE)
@@ -229,7 +233,7 @@ class FindingCollector(Collector):
 
 
 def storage_up(*, answers: bool) -> bytes:
-    """The exposition of the gauge that says whether this scrape includes the figures of the storage."""
+    """The gauge that tells whether this scrape includes the figures of the storage, in the text format of Prometheus."""
     registry = CollectorRegistry()
     Gauge(names.STORAGE_UP.name, names.STORAGE_UP.help, registry=registry).set(answers)
     return generate_latest(registry)

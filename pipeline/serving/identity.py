@@ -1,4 +1,4 @@
-"""Who sends a request: by its token, or, where no token is set, by being a direct request of this machine.
+"""Tells who sends a request: from its token, or, when no token is set, from whether it comes directly from this machine.
 
 With a token set the address of the peer proves nothing and is not looked at. Without one, a request is of this machine when it
 comes from a loopback address, no proxy forwarded it, and its Host is a name of this machine: a foreign page that points its own
@@ -27,7 +27,7 @@ _PROXY_PREFIX: Final = "x-forwarded-"
 
 
 class Proof(enum.Enum):
-    """What a request proves, or why it proves nothing."""
+    """How a request proves its role, or why it proves none."""
 
     TOKEN = "token"  # noqa: S105 - not a token
     #: The token as the password of a browser, which sends it along with everything: good for reading alone.
@@ -42,7 +42,7 @@ class Proof(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """The role of a request, what proves it, and whose limits apply to it: a token by its number, or a peer."""
+    """The role of a request, its proof, and ``key``: the token (by number) or the peer whose rate limits apply."""
 
     role: Role
     proof: Proof
@@ -50,7 +50,7 @@ class Identity:
 
 
 class Identities:
-    """Tells the identity of requests from the tokens of the settings."""
+    """Tells the identity of requests with the tokens and host names of the settings."""
 
     def __init__(self, *, read: Iterable[str], operate: Iterable[str], allowed_hosts: Collection[str] = ()) -> None:
         """``allowed_hosts``: names of this machine beside the loopback ones, without a port."""

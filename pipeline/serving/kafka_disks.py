@@ -12,7 +12,7 @@ from domain import metric_names as names
 
 
 class KafkaDiskCollector(Collector):
-    """Exports the last answer: broker -> free share of its fullest disk. Asks no broker."""
+    """Exports the free share of each broker's fullest disk, as last told. Does not ask the brokers itself."""
 
     def __init__(self, free: Callable[[], Mapping[int, float]]) -> None:
         self._free = free

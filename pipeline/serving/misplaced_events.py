@@ -1,6 +1,6 @@
-"""Events that are stored under a unit at which the registry in force places no event of their day.
+"""Finds events whose stored unit is not in force in the present registry on the day of the event.
 
-The unit of an event is decided when it is read. A registry that is replaced later applies to new events only. The agency code as
+The unit of an event is decided when its message is read; a later registry applies to new events only. The agency code as
 sent is not stored, so only this can be told: on the day of such an event its unit is not in the registry, or not in force.
 """
 
@@ -16,7 +16,7 @@ from sinks.contract.tallies import TallyReader
 
 @dataclass(frozen=True, slots=True)
 class MisplacedEvents:
-    """Events of one unit from ``first`` to ``last`` for which another one is responsible; ``unit`` None: no other is."""
+    """Stored events of one unit from ``first`` to ``last``; ``unit`` is the unit now responsible, None when there is none."""
 
     stored_unit: str
     unit: str | None

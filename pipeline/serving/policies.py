@@ -1,4 +1,4 @@
-"""The gauges of policies: which agencies are in force, and below which rates each of them alerts, over which windows."""
+"""The gauges of policies: which agencies are in force, below which rates alerts fire for each, and over which windows."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _DAY: Final = Window.DAY.value
 
 
 class PolicyCollector(Collector):
-    """Exports the agencies in force and their policies. Reads no storage, so that firing alerts persist during an outage.
+    """Exports the agencies in force and their policies, without the storage: so alerts keep firing while the storage is down.
 
     Raises:
         ConfigurationError: a policy names an agency that the registry does not know.
@@ -38,11 +38,11 @@ class PolicyCollector(Collector):
                 raise ConfigurationError(
                     f"PORTALPULSE_THRESHOLDS is wrong: policy {number} names the agency {policy.agency}, which the registry does "
                     "not know.",
-                    remedy="Write a level-1 code such as H17, or leave the field out.",
+                    remedy="Write a level-1 code such as H17, or omit the field.",
                 )
 
     def collect(self) -> Iterator[Any]:
-        """The registry and the policies on the clock's current day."""
+        """Yield the metrics of the agencies and policies on the clock's current day."""
         today = civil_day(self._clock.now())
         agencies = self._registry.in_force(today)
         info = _gauge(names.AGENCY_INFO)
@@ -71,9 +71,9 @@ class PolicyCollector(Collector):
 
 
 def policies_of(policies: Iterable[ThresholdPolicy], agency: Agency) -> Mapping[tuple[str, str], ThresholdPolicy]:
-    """The policy of each (indicator, window) of an agency: its own, else that of its block, else that of all.
+    """The policy of an agency by (indicator, window): the agency's own, else that of its block, else that of all agencies.
 
-    A policy of the last 24 hours stands in for the windows of ``STAND_INS`` that have none.
+    For windows of ``STAND_INS`` that have no policy, the policy of the last 24 hours is used.
     """
     found: dict[tuple[str, str], ThresholdPolicy] = {}
     for policy in sorted(policies, key=lambda each: (bool(each.agency), bool(each.block))):
@@ -87,7 +87,7 @@ def policies_of(policies: Iterable[ThresholdPolicy], agency: Agency) -> Mapping[
 
 
 def _rungs(policy: ThresholdPolicy, agency: Agency, today: dt.date) -> Mapping[str, float]:
-    """The rungs of the ladder above the threshold. A year to date is compared with the year's target as well."""
+    """The policy's rates above its threshold by name, below10 and target; a year to date without target has the year's."""
     target = policy.target
     if not target and policy.window == Window.YEAR:
         target = float(target_of(policy.kpi, year=today.year, block=agency.block) or 0)

@@ -11,14 +11,14 @@ _KEPT: Final = 4_096
 
 
 class RateLimit:
-    """Of each key: ``burst`` requests at once, and ``per_second`` more each second. 0 a second: no limit."""
+    """Allows each key ``burst`` requests at once, and ``per_second`` more each second; ``per_second`` 0 means no limit."""
 
     def __init__(self, per_second: float, *, burst: float, monotonic: Callable[[], float]) -> None:
         self._per_second, self._burst, self._monotonic = per_second, burst, monotonic
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # key -> what is left, and when
 
     def take(self, key: str) -> float:
-        """Take one from the bucket of ``key``. Returns 0, or how long to wait for the next one (seconds)."""
+        """Count one request of ``key``; return 0 when it is allowed, else the seconds until the next one is."""
         if not self._per_second:
             return 0.0
         now = self._monotonic()

@@ -1,4 +1,4 @@
-"""Parameters, bodies and error answers of every endpoint, in one place."""
+"""Reads the parameters and bodies of requests, and makes the error answers, for every endpoint."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class SlowBodyError(PortalPulseError):
 
 @dataclass(frozen=True, slots=True)
 class Threads:
-    """Where a handler runs blocking work: ``short`` for figures that people wait for, ``long`` for work that may take minutes."""
+    """Run a handler's blocking work in a thread: ``short`` for figures that people wait for, ``long`` for work of minutes."""
 
     short: InThread
     long: InThread
@@ -60,7 +60,7 @@ Routes = Callable[[Threads], list[web.RouteDef]]
 
 
 def takes(*names: str) -> Callable[[_Handler], _Handler]:
-    """Name the parameters of a handler. A request with another one is refused (``refuse_wrong_parameters``)."""
+    """Declare a handler's parameters; ``refuse_wrong_parameters`` refuses requests that have other parameters."""
 
     def named(handler: _Handler) -> _Handler:
         setattr(handler, _PARAMETERS, frozenset(names))
@@ -70,7 +70,7 @@ def takes(*names: str) -> Callable[[_Handler], _Handler]:
 
 
 def takes_any(handler: _Handler) -> _Handler:
-    """Name no parameters: a handler that says that the process does not have the endpoint."""
+    """Let a handler accept any parameters. For handlers that only answer that the process does not have the endpoint."""
     setattr(handler, _PARAMETERS, None)
     return handler
 
@@ -79,7 +79,7 @@ def takes_any(handler: _Handler) -> _Handler:
 async def refuse_wrong_parameters(request: web.Request, handler: Callable[..., Any]) -> web.StreamResponse:
     """Refuse a parameter that the endpoint does not have, or a second value where only one is read.
 
-    Ignored silently, a misspelt name would give other figures than those that were asked for.
+    If a misspelt parameter were ignored, the answer would have other figures than those that were asked for.
     """
     endpoint = request.match_info
     known: Collection[str] | None = getattr(endpoint.handler, _PARAMETERS, frozenset())
@@ -96,7 +96,7 @@ async def refuse_wrong_parameters(request: web.Request, handler: Callable[..., A
 
 
 def answered(handler: Handler) -> Handler:
-    """Wrap a handler: expected errors become a status and one sentence."""
+    """Wrap a handler, so that an error of the product becomes an answer with an error status and one sentence."""
 
     @wraps(handler)
     async def wrapped(request: web.Request) -> web.Response:
@@ -117,14 +117,14 @@ def answered(handler: Handler) -> Handler:
 
 
 async def json_body(request: web.Request, *, fields: Collection[str] = (), in_thread: InThread | None = None) -> dict[str, Any]:
-    """The JSON object in the body of a request that makes a change. It has no other ``fields`` than these.
+    """The JSON object in the body of a request that makes a change. Only ``fields`` are allowed in the object.
 
     ``in_thread`` parses a body that may be large.
 
     Raises:
         ForbiddenError: the body is not declared as JSON, as a form of a browser's page would send it.
         ConfigurationError: the body is not a JSON object, or has another field.
-        SlowBodyError: it does not arrive in time.
+        SlowBodyError: the body does not arrive in time.
     """
     if request.content_type != "application/json":
         raise ForbiddenError("A change must be sent with Content-Type: application/json.")
@@ -167,7 +167,7 @@ def whole_number(name: str, text: str, *, minimum: int = 0, maximum: int = MAX_O
     """Parse a whole number from ``minimum`` to ``maximum``.
 
     Raises:
-        ConfigurationError: it is not one; names the parameter.
+        ConfigurationError: ``text`` is not such a number; the error begins with ``name``.
     """
     if _WHOLE_NUMBER.fullmatch(text) is None:  # int() takes more: other digits, underscores, spaces
         raise ConfigurationError(f"{name} must be a whole number, not {text[:40]!r}.")
@@ -181,7 +181,7 @@ def hash_shard(values: Mapping[str, str]) -> HashShard:
     """The hash shard that ``number`` and ``of`` name.
 
     Raises:
-        ConfigurationError: one is not a whole number, or they do not name a shard.
+        ConfigurationError: one of them is not a whole number, or ``number`` is not less than ``of``.
     """
     number, of = (whole_number(name, values.get(name, ""), maximum=_MAX_SHARDS) for name in ("number", "of"))
     if not number < of:
@@ -193,7 +193,7 @@ def partition_number(text: str) -> int:
     """Parse the number of a partition.
 
     Raises:
-        ConfigurationError: it is not one.
+        ConfigurationError: ``text`` is not such a number.
     """
     return whole_number("partition", text, maximum=MAX_PARTITION)
 
@@ -202,7 +202,7 @@ def day(text: str, *, name: str = "A day") -> dt.date:
     """Parse a civil day.
 
     Raises:
-        ConfigurationError: it is not one; the message begins with ``name``.
+        ConfigurationError: ``text`` is not a civil day; the error begins with ``name``.
     """
     try:
         return parse_day(text)
@@ -214,7 +214,7 @@ def days(request: web.Request) -> tuple[dt.date, dt.date]:
     """The parameters ``from`` and ``to``: two civil days.
 
     Raises:
-        ConfigurationError: one of them is missing or not a day; names it.
+        ConfigurationError: a parameter is missing or not a day; the error names it.
     """
     first, last = (day(request.query.get(name, ""), name=f"The parameter {name!r}") for name in ("from", "to"))
     return first, last
@@ -224,7 +224,7 @@ def seconds(name: str, text: str) -> float:
     """Parse a number of seconds, at most a day.
 
     Raises:
-        ConfigurationError: it is not one; names the parameter.
+        ConfigurationError: ``text`` is not such a number; the error begins with ``name``.
     """
     try:
         number = float(text)

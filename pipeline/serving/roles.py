@@ -1,4 +1,4 @@
-"""The role that each endpoint needs, and the largest body that it takes: the one table. docs/http.md shows it; a test compares.
+"""The table of endpoints: the role that each needs and the largest body that it accepts. A test compares it with docs/http.md.
 
 An endpoint that is not in the table needs the role operate.
 """
@@ -12,7 +12,7 @@ from typing import Final
 
 
 class Role(enum.IntEnum):
-    """What a request may do; a higher role includes the lower ones.
+    """What the sender of a request may do; a higher role includes the lower ones.
 
     ``PUBLIC``: metrics and health. ``READ``: pages and figures. ``OPERATE``: raw messages, what identifies people, long work,
     and every change.
@@ -25,7 +25,7 @@ class Role(enum.IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """The role that an endpoint needs, and the largest body that it takes (bytes)."""
+    """The role that an endpoint needs, and the largest body that it accepts (bytes)."""
 
     role: Role
     largest_body: int = 0
@@ -104,5 +104,5 @@ ENDPOINTS: Final[Mapping[tuple[str, str], Endpoint]] = {
 
 
 def endpoint_of(method: str, path: str) -> Endpoint:
-    """The endpoint of a method and the path of its route; one that nobody declared needs the role operate."""
+    """The table's entry for a method and the path of a route; an endpoint without entry needs the role operate."""
     return ENDPOINTS.get(("GET" if method == "HEAD" else method, path), _UNDECLARED)

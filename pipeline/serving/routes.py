@@ -27,7 +27,7 @@ _SCRAPE_TIMEOUT_HEADER: Final = "X-Prometheus-Scrape-Timeout-Seconds"
 
 
 def base_routes(api: Api, figures: StorageFigures | None, probe: StorageProbe | None, threads: Threads) -> list[web.RouteDef]:
-    """The endpoints over ``api``. ``figures`` and ``probe`` are None where it has no figures or no reader."""
+    """The endpoints that answer from ``api``. ``figures`` is None if ``api`` has no figures, ``probe`` if it has no reader."""
     process = _ProcessEndpoints(api, figures, probe)
     routes = [
         web.get("/metrics", process.metrics),
@@ -49,13 +49,13 @@ def base_routes(api: Api, figures: StorageFigures | None, probe: StorageProbe | 
 
 
 class _ProcessEndpoints:
-    """What the process knows itself, and whether the storage answers."""
+    """Endpoints about the process itself, and about whether the storage answers."""
 
     def __init__(self, api: Api, figures: StorageFigures | None, probe: StorageProbe | None) -> None:
         self._api, self._figures, self._probe = api, figures, probe
 
     async def metrics(self, request: web.Request) -> web.Response:
-        """The process's own metrics, always; those that are read from the storage, completely or not at all."""
+        """The process's own metrics, in any case; besides, all metrics that are read from the storage, or none of them."""
         figures = b""
         if self._figures is not None:
             within = scrape_wait(request.headers.get(_SCRAPE_TIMEOUT_HEADER))
@@ -100,7 +100,7 @@ class _ProcessEndpoints:
 
 
 class _ReaderEndpoints:
-    """What is read from the storage for people and senders."""
+    """Endpoints that read from the storage."""
 
     def __init__(self, api: Api, reader: TallyReader, threads: Threads) -> None:
         self._api, self._reader, self._threads = api, reader, threads
@@ -129,7 +129,7 @@ class _ReaderEndpoints:
     async def events(self, request: web.Request) -> web.StreamResponse:
         """Distinct stored events of whole civil days as messages of the event contract: one JSON object a line, ordered by time.
 
-        Once the answer has begun, an error of the storage breaks it off: a shortened list must not look complete.
+        An error of the storage after the answer has begun closes the connection, so that a partial list does not look complete.
         """
         try:
             period = Period(*days(request))
@@ -150,7 +150,7 @@ class _ReaderEndpoints:
         return response
 
     def _agencies_of(self, request: web.Request) -> tuple[str, ...] | None:
-        """The agencies that are asked for, None for all.
+        """The agencies that the request names; None, meaning all, when it names none.
 
         Raises:
             ConfigurationError: there is no agency of a code.

@@ -1,4 +1,4 @@
-"""Reads of the storage for scrapes and probes. Each kind has one thread and one running read, shared by everybody who waits."""
+"""Reads the storage for scrapes and for probes: for each with one thread and one running read, shared by all callers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SCRAPE_SECONDS: Final = 30.0
 
 
 class StorageFigures:
-    """The metrics that are read from the storage. ``close`` ends its thread."""
+    """Reads the metrics of the storage in a thread; ``close`` ends the thread."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
@@ -31,7 +31,7 @@ class StorageFigures:
         self._shared: SingleFlight[bytes] = SingleFlight(self._read, max_waiting=SCRAPES_WAITING)
 
     async def read(self, *, within: float) -> bytes:
-        """The exposition of every metric.
+        """Every metric that is read from the storage, in the text format of Prometheus.
 
         Raises:
             TooManyWaitingError: too many scrapes wait.
@@ -41,7 +41,7 @@ class StorageFigures:
         return await self._shared.get(within=within)
 
     def close(self) -> None:
-        """Start no further read."""
+        """Drop the reads that have not begun, and begin no others."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def _read(self) -> bytes:
@@ -49,7 +49,7 @@ class StorageFigures:
 
 
 class StorageProbe:
-    """Checks whether the storage answers. ``close`` ends its thread."""
+    """Checks in a thread whether the storage answers; ``close`` ends the thread."""
 
     def __init__(self, reader: TallyReader) -> None:
         self._reader = reader
@@ -57,17 +57,17 @@ class StorageProbe:
         self._shared: SingleFlight[None] = SingleFlight(self._ping, max_waiting=_PROBES_WAITING)
 
     async def ping(self) -> None:
-        """Return when the storage answers.
+        """Wait until the storage answers.
 
         Raises:
             TooManyWaitingError: too many probes wait.
-            TimeoutError: it did not answer within PING_SECONDS.
-            SinkError: it does not answer.
+            TimeoutError: the storage did not answer within PING_SECONDS.
+            SinkError: the storage failed.
         """
         await self._shared.get(within=PING_SECONDS)
 
     def close(self) -> None:
-        """Start no further check."""
+        """Drop the checks that have not begun, and begin no others."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def _ping(self) -> None:

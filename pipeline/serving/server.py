@@ -2,7 +2,7 @@
 
 The event loop never reads the storage. Scrapes and probes have a thread each (``scrape``), short reads for people have a pool,
 and work that may take minutes (audit steps, replays) has another, so that none of them starves the others. A request whose
-client is gone is cancelled; work that it has not begun is dropped.
+client is gone is cancelled; its work that has not begun is dropped.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ IDLE_SECONDS: Final = 75.0
 
 
 class HttpServer:
-    """Serves one ``Api`` until closed."""
+    """Serves the endpoints of one ``Api`` from ``start`` until ``close``."""
 
     def __init__(self, api: Api, settings: HttpSettings, *, site: Site | None = None) -> None:
-        """``site``: the files of the board's page; None: ``/`` says that there is none.
+        """``site``: the files of the board's page; with None, ``/`` answers that the process serves no board.
 
         Raises:
             ConfigurationError: the certificate of the settings cannot be used.
@@ -69,7 +69,7 @@ class HttpServer:
         self.address = ""
 
     async def start(self) -> str:
-        """Listen; returns the address as a URL.
+        """Begin to listen; return the URL of the server.
 
         Raises:
             UnavailableError: the port is taken or may not be used.
@@ -120,7 +120,7 @@ class HttpServer:
         return self.address
 
     async def close(self) -> None:
-        """Stop listening."""
+        """Stop listening, close connections, and drop work that has not begun."""
         if self._listener is not None:
             self._listener.close()
         for task in tuple(self._streams):
@@ -134,7 +134,7 @@ class HttpServer:
                 part.close()
 
     def _accept(self, server: web.Server) -> asyncio.Protocol:
-        """The handler of a new connection. Beyond the limit the oldest ones are closed, because the newest may be a scrape."""
+        """The handler of a new connection. Beyond the limit of connections the oldest are closed: the newest may be a scrape."""
         if self._tls is not None:
             self._tls.renew()
         connections = server.connections
@@ -155,11 +155,11 @@ def _runner_in(pool: ThreadPoolExecutor) -> InThread:
 
 
 def _is_our_error(record: logging.LogRecord) -> bool:
-    """Drop requests that are not HTTP: they are answered with 400, and a traceback for each would flood the log."""
+    """Whether to log a record: not for requests that are not HTTP, as a traceback for each would flood the log."""
     error = record.exc_info[1] if record.exc_info else None
     return not isinstance(error, HttpProcessingError)
 
 
 async def _sign(_: web.Request, response: web.StreamResponse) -> None:
-    """Mark every answer as one of portalpulse, with its version."""
+    """Add a header to every answer that names portalpulse and its version."""
     response.headers[SIGNATURE] = metadata.version("portalpulse")

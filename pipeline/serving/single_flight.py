@@ -20,7 +20,7 @@ _JOIN_SECONDS: Final = 10.0
 
 
 class TooManyWaitingError(Exception):
-    """The limit of waiting callers is reached."""
+    """A call was refused, because as many callers as allowed wait already."""
 
 
 @dataclass(slots=True)
@@ -35,8 +35,8 @@ class SingleFlight(Generic[T]):
     Args:
         compute: starts the computation; it continues when its callers are gone.
         max_waiting: callers that may wait at the same time.
-        join_seconds: greatest age of a running computation that a new caller may join. A caller waits for an older one to end,
-            and gets the result of the next one.
+        join_seconds: greatest age of a running computation that a new caller may join. When the running computation is older,
+            the caller waits until it ends, and gets the result of the next computation.
         monotonic: a monotonic clock (seconds).
     """
 
@@ -53,7 +53,7 @@ class SingleFlight(Generic[T]):
         self._waiting = 0
 
     async def get(self, *, within: float) -> T:
-        """The result of a running or new computation, or the error that it raised.
+        """Return the result of a running or new computation, or raise its error.
 
         Raises:
             TooManyWaitingError: too many callers wait.

@@ -42,7 +42,7 @@ HEADERS: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class SiteFile:
-    """One file: its bytes, its type, and a tag that changes with them."""
+    """A file of the page: its bytes, its media type, and its ETag, which changes with the bytes."""
 
     body: bytes
     content_type: str
@@ -50,7 +50,7 @@ class SiteFile:
 
 
 class Site:
-    """The files below a folder, read once. What has another type than those of a page is not served."""
+    """The files below a folder, read once. Only files of the types of a web page are served."""
 
     def __init__(self, folder: Path) -> None:
         """Read the files.
@@ -79,7 +79,7 @@ def _read(path: Path) -> SiteFile:
 
 
 def site_routes(site: Site | None) -> list[web.RouteDef]:
-    """The page at ``/`` and its files below ``PREFIX``; without a site a sentence that says so."""
+    """The page at ``/`` and its files below ``PREFIX``; with None, ``/`` answers that the process serves no board."""
 
     async def page(request: web.Request) -> web.Response:
         if site is None:

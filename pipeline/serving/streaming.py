@@ -1,4 +1,4 @@
-"""Streams: of a blocking iterator to an event loop, and those that last until the server closes."""
+"""Streams to clients: from a blocking iterator, and streams that last until the server closes."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _CHUNKS_AHEAD: Final = 4
 
 
 async def iterate_in_thread(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """Iterate in a thread of its own, because a storage client belongs to the thread that opened it.
+    """Yield the chunks of a blocking iterator. It runs in its own thread: a storage client belongs to the thread that opened it.
 
-    The thread reads a few chunks ahead. It stops at its next chunk when the consumer leaves early.
+    The thread reads a few chunks ahead. When the consumer stops early, the thread stops at its next chunk.
     """
     loop = asyncio.get_running_loop()
     queue: asyncio.Queue[bytes | BaseException | None] = asyncio.Queue()

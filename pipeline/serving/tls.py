@@ -21,10 +21,10 @@ class ServerTls:
     """The certificate chain and the key of a server, read again when their files change."""
 
     def __init__(self, certificate: str, key: str) -> None:
-        """Read both. The versions of TLS are 1.2 and newer.
+        """Read certificate and key. TLS 1.2 and newer are accepted.
 
         Raises:
-            ConfigurationError: a file cannot be read, or they are not a certificate and its key.
+            ConfigurationError: a file cannot be read, or the files are not a certificate and its key.
         """
         self._certificate, self._key = certificate, key
         self.context = _new_context()
@@ -38,7 +38,7 @@ class ServerTls:
             )
 
     def renew(self) -> None:
-        """Read the files again when they changed. Those that cannot be used leave the old certificate in force."""
+        """Read the files again if they changed. If the new files cannot be used, the old certificate stays in force."""
         state = self._current()
         if state == self._state:
             return
@@ -50,7 +50,7 @@ class ServerTls:
             log.info("certificate_renewed", file=self._certificate)
 
     def _load(self) -> str:
-        """Put the files into the context; returns why they cannot be used, or nothing."""
+        """Load the files into the TLS context; return why they cannot be used, or ""."""
         try:
             # Of its own first: a certificate without its key would leave the one in use without any.
             for context in (_new_context(), self.context):
@@ -78,5 +78,5 @@ def _new_context() -> ssl.SSLContext:
 
 
 def _no_password() -> str:
-    """OpenSSL would ask a terminal for the password of an encrypted key."""
+    """Raise an error instead of a password: otherwise OpenSSL would ask a terminal for the password of an encrypted key."""
     raise ValueError("the key is encrypted with a password")

@@ -1,4 +1,4 @@
-"""Counts of a window, of days or of a span of minutes: whole days from the day tallies, the rest from the minute tallies."""
+"""Reads counts of a window, of days or of a span of minutes: whole days from day tallies, the rest from minute tallies."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def counts_in(reader: TallyReader, window: Window, now: dt.datetime) -> Mapping[
 
 
 def counts_within(reader: TallyReader, start: dt.datetime, end: dt.datetime) -> Mapping[str, Counts]:
-    """Counts by agency between two minutes, ``start`` included, ``end`` not.
+    """Counts by agency from the minute ``start`` (included) to the minute ``end`` (not included).
 
     Raises:
         SinkError: the storage does not answer.
@@ -43,7 +43,7 @@ def counts_within(reader: TallyReader, start: dt.datetime, end: dt.datetime) -> 
 
 
 def newest_counts_of_days(reader: TallyReader, days: Period, today: dt.date) -> Mapping[str, Counts]:
-    """Counts by agency of civil days, those of ``today`` from its minutes: a day is summed from them, and is later than they are.
+    """Counts by agency of civil days. ``today`` is read from the minute tallies: day tallies are made of them and are later.
 
     Raises:
         SinkError: the storage does not answer.
