@@ -102,7 +102,7 @@ def _audit(
 
 
 def _interrupted(error: SinkError | UnavailableError, *, repair: bool) -> UnavailableError:
-    """What stopped an audit, and how to continue."""
+    """The error that tells what stopped an audit, and how to continue it."""
     remedy = (error.remedy if isinstance(error, UnavailableError) else "") or "`portalpulse doctor` checks each part."
     again = "Run it again: it repairs what is still wrong." if repair else "Then run it again."
     problem = error.problem if isinstance(error, UnavailableError) else str(error)
@@ -182,10 +182,10 @@ def _print_repair(repaired: RepairReport, console: Console) -> None:
 
 
 def verdict(report: AuditReport) -> Iterator[str]:
-    """What the audit says about the tallies, in sentences."""
+    """Yield sentences that tell whether tallies and corrections are right, wrong or late, and what to do."""
     late = {tier: events for tier, events in report.late.items() if events}
     if report.dossiers.total:
-        yield f"{report.dossiers.total:,} messages count as something else than their dossiers say. Correct them with --repair."
+        yield f"{report.dossiers.total:,} messages do not count as the rules say for their dossiers. Correct them with --repair."
     if any(report.differing.values()):
         yield "Tallies are wrong. Recount them with --repair."
     elif not late:

@@ -186,7 +186,7 @@ def _check(file: File) -> None:
 
 
 def _read(file: Path) -> CatalogueFile:
-    """The file, with progress, warnings and faults on the error stream.
+    """Read a catalogue file; print progress, warnings and faults on the error stream.
 
     Raises:
         CatalogueFaultsError: it has faults, which are printed.
@@ -223,7 +223,7 @@ def _print_load(found: Mapping[str, Any], console: Console) -> None:
 
 
 def _print_dossiers(changes: Sequence[Mapping[str, Any]], console: Console) -> None:
-    """The dossiers that a load changed, by month and unit of the settled event."""
+    """Print how many settled dossiers a load changed, by month and unit of the settled event."""
     if not changes:
         typer.echo("No settled dossier that is stored counts otherwise.")
         return

@@ -1,4 +1,4 @@
-"""The commands of this folder, one file each: name -> the module that registers it."""
+"""The commands of this folder: name of the command -> module that registers it."""
 
 from __future__ import annotations
 

@@ -32,13 +32,13 @@ _PR_SET_PDEATHSIG: Final = 1
 
 
 def run_guarded(run: Callable[[], int], arguments: Sequence[str]) -> int:
-    """The exit code of ``run``, which runs in a child of this process; returns in both.
+    """Run ``run`` in a child process; return its exit code, in the parent and in the child.
 
-    Services run in this process: what supervises them looks at it, measures it and sends signals to it.
+    Services run in this process, without a child: their supervisor watches, measures and signals this process.
 
     Args:
         run: runs the command line.
-        arguments: of the command line.
+        arguments: the arguments of the command line.
     """
     if not arguments or arguments[0] in SERVICES:
         return run()
@@ -71,7 +71,7 @@ def _end_with_parent() -> None:
 
 
 def _ended(child: int, heard: AbstractSet[signal.Signals]) -> int:
-    """Pass signals on to the child until it has ended; returns how it ended, as ``os.waitpid`` says it.
+    """Pass signals on to the child until it has ended; return its wait status (``os.waitpid``).
 
     The signals are blocked and waited for. A handler would run only when a system call returns, so one that comes just before
     this process begins to wait for the child would be heard with the next signal, or never.
@@ -93,7 +93,7 @@ def _ended(child: int, heard: AbstractSet[signal.Signals]) -> int:
 
 
 def _outcome(ended: int) -> int:
-    """The exit code of the child; a signal that ends it, and that somebody sent, ends this process, too."""
+    """The exit code of the child. If a signal that somebody sent ended the child, this process ends itself with it."""
     status = os.waitstatus_to_exitcode(ended)
     if status >= 0:
         return status
@@ -110,7 +110,7 @@ def _outcome(ended: int) -> int:
 
 
 def _error(number: int) -> PortalPulseError | None:
-    """What a signal that ended a command means; None: somebody sent it."""
+    """The error for the signal that ended a command; None when somebody sent the signal."""
     if number == signal.SIGKILL:
         return ConfigurationError(
             "The command was killed (SIGKILL); the system does that when memory runs out.",

@@ -221,7 +221,7 @@ def _service(
 
 
 def _nothing(service: DeadLetterService | RemoteDeadLetters, criteria: DeadLetterFilter) -> str:
-    """Why a list is empty: no dead letters, all of them replayed, or none that matches the filter."""
+    """The sentence for an empty list: there are no dead letters, all were replayed, or none matches the filter."""
     if criteria.has_criteria:
         return "No dead letter matches the filter."
     replayed = 0 if criteria.replayed else sum(service.page(replace(criteria, replayed=True), limit=1)["counts"].values())
@@ -239,7 +239,7 @@ def _filter(
 
 
 def _civil(text: str) -> str:
-    """A time without an offset is in Viet Nam's time zone."""
+    """Add Viet Nam's UTC offset to a time that has no offset."""
     try:
         instant = parse_instant(text)
     except ValueError:

@@ -111,7 +111,11 @@ def _changes(changed: dict[str, Any]) -> list[str]:
     if not changed["messages"]:
         lines.append(
             "  No message with this code is stored. "
-            + ("When one comes, it will not count." if excluded else "The dossier counts when one comes.")
+            + (
+                "A message that comes will be part of no figure but events."
+                if excluded
+                else "The dossier will count when a message comes."
+            )
         )
     elif changed["milestones"]:
         lines.append("  No longer counted:" if excluded else "  Counted again:")
@@ -129,7 +133,7 @@ def _decided(decision: dict[str, Any]) -> str:
 
 
 class _RemoteExclusion:
-    """Changes as ``pipeline.dossiers.exclusion.ExclusionService`` does, in a running process."""
+    """Has the methods of ``pipeline.dossiers.exclusion.ExclusionService``, and calls those of a running process over HTTP."""
 
     def __init__(self, process: Process) -> None:
         self._process = process
@@ -143,7 +147,7 @@ class _RemoteExclusion:
 
 
 class _Remote:
-    """Answers as ``pipeline.dossiers.service.DossierService`` does, from a running process."""
+    """Has the methods of ``pipeline.dossiers.service.DossierService``, and calls those of a running process over HTTP."""
 
     def __init__(self, process: Process) -> None:
         self._process = process

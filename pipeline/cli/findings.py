@@ -91,17 +91,17 @@ def _period(settings: Settings, first: str | None, last: str | None) -> Period:
 
 
 class RemoteFindings:
-    """Implements ``pipeline.findings.service.FindingSteps`` by a running process."""
+    """Implements ``pipeline.findings.service.FindingSteps`` with a running process, over HTTP."""
 
     def __init__(self, process: Process) -> None:
         self._process = process
 
     def shards(self, scope: FindingScope) -> int:
-        """In how many shards to search."""
+        """In how many hash shards of dossiers to search."""
         return int(self._get("/shards", scope)["shards"])
 
     def found(self, scope: FindingScope, shard: HashShard) -> Found:
-        """The findings of a shard."""
+        """The findings of the dossiers of a hash shard."""
         return Found.from_dict(self._get("", scope, by="day", number=shard.index, of=shard.count))
 
     def _get(self, path: str, scope: FindingScope, **query: Any) -> Any:
@@ -129,7 +129,7 @@ def _print(found: Found, scope: FindingScope, console: Console) -> None:
 
 
 def _table(found: Found, title: str) -> Table:
-    """A line for each agency and kind, and day when there are days."""
+    """A table with one row for each agency and kind, and for each day if the findings are by day."""
     table = Table(title=title)
     days = any(place.day for place, _ in found.dossiers)
     for name in ("agency", *(["day"] if days else []), "finding", "dossiers"):

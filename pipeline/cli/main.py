@@ -42,8 +42,8 @@ def create_cli(command: str = "") -> typer.Typer:
     """The command line with the commands of every installed folder.
 
     Args:
-        command: only the module of this command is imported, when there is such a command: importing all of them takes longer
-            than most commands do.
+        command: name of the command to run. If it exists, only its module is imported: importing all takes longer than most
+            commands run.
     """
     app = typer.Typer(
         name="portalpulse",
@@ -74,12 +74,12 @@ def create_cli(command: str = "") -> typer.Typer:
 
 
 def main() -> NoReturn:
-    """Run the command line, and end the process with its exit code."""
+    """Run the command line, and end the process with the exit code."""
     leave(run_guarded(run, sys.argv[1:]))
 
 
 def run() -> int:
-    """Run the command line; returns the exit code. Every error becomes one line on the error stream (docs/errors.md)."""
+    """Run the command line; return the exit code. Every error becomes one line on the error stream (docs/errors.md)."""
     if callable(signal.getsignal(signal.SIGINT)):  # not where the caller ignores it
         with suppress(ValueError):  # an embedding program runs commands in a thread
             signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -109,7 +109,7 @@ def run() -> int:
 
 
 def _report(error: BaseException) -> int:
-    """Print the line of an error; returns the exit code."""
+    """Print an error as one line; return the exit code."""
     if isinstance(error, KeyboardInterrupt):  # before or after the command itself
         return INTERRUPTED
     if isinstance(error, streams.OutputError | PortalPulseError):
@@ -132,7 +132,7 @@ def _report(error: BaseException) -> int:
 
 
 def _lacks_memory(error: BaseException) -> bool:
-    """Whether memory is missing, also for a library that is imported: the system's words stand in the first error of a chain."""
+    """Whether memory was missing, also while a library was imported: then the first error of the chain tells it."""
     found: BaseException | None = error
     while found is not None:
         refused = isinstance(found, ImportError) and ("failed to map segment" in str(found) or "allocate memory" in str(found))
@@ -143,7 +143,7 @@ def _lacks_memory(error: BaseException) -> bool:
 
 
 def _require_local_time() -> None:
-    """Refuse a time zone with an offset of a day or more: libraries ask for the local time while they are imported.
+    """Refuse a time zone a day or more from UTC: libraries fail on it while they are imported, as they ask for the local time.
 
     Raises:
         ConfigurationError: the variable TZ names such a zone.
@@ -181,7 +181,7 @@ def _print_error(text: str) -> None:
 
 
 def _describe_os_error(error: OSError) -> str:
-    """The message of an error of the operating system that no command has handled."""
+    """The message for an error of the operating system that no command has handled."""
     if not error.filename and not _has_current_folder():
         return "The current folder was deleted. Change to another one and run the command again."
     name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes | os.PathLike) else ""

@@ -1,6 +1,6 @@
-"""Requests of a command to the running process: its address, and errors of one sentence for every failure.
+"""Sends a command's requests to the running process: finds its address, and turns every failure into an error of one sentence.
 
-Not running, hung and refused are separate errors, because their remedies differ: a second process does not help a hung one.
+A process that does not run, hangs or refuses gives different errors, because the remedies differ.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ class AnotherProgramError(NotRunningError):
 
 
 class HungError(UnavailableError):
-    """The process runs but does not answer in time."""
+    """A process runs, but does not answer in time."""
 
 
 class AnswerError(UnavailableError):
-    """The process answers with an error.
+    """A process answered with an error.
 
-    ``status`` is the HTTP status, ``code`` the name of the error or empty, ``text`` what the process itself says, or empty.
+    ``status`` is the HTTP status; ``code`` the name of the error, or ""; ``text`` the message of the process, or "".
     """
 
     def __init__(self, problem: str, *, status: int, code: str = "", remedy: str = "", text: str = "") -> None:
@@ -53,7 +53,7 @@ class AnswerError(UnavailableError):
 
 
 class _Fields(dict[str, Any]):
-    """The fields of an answer. One that is missing is an error of the answer: a process of another release gives other fields."""
+    """The fields of an answer. Reading a missing field raises an error: a process of another release has other fields."""
 
     def __init__(self, found: Mapping[str, Any], *, place: str, release: str) -> None:
         super().__init__(found)
@@ -69,18 +69,18 @@ class _Fields(dict[str, Any]):
 
 
 class _Latest:
-    """Where the latest answer of this command came from, and the release that signed it; no place: none came."""
+    """Address and release of the process whose answer came last; the address is "" when no answer came."""
 
     place = release = ""
 
 
 def forget() -> None:
-    """Forget answers: another command begins."""
+    """Forget the latest answer, because another command begins."""
     _Latest.place = _Latest.release = ""
 
 
 def of_an_answer(error: BaseException) -> AnswerError | None:
-    """The error of an answer whose values have other types than a command reads; None: none came, or it is another error."""
+    """The error to report when an answer had values of unexpected types; None if ``error`` is another one, or no answer came."""
     kinds = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError)
     if not _Latest.place or not isinstance(error, kinds):
         return None
@@ -209,7 +209,7 @@ class Process:
 
     @property
     def _gone(self) -> bool:
-        """Whether the stack that wrote the address ended."""
+        """Whether the stack that wrote addresses.json has ended."""
         return self.folder is not None and owner_of(self.folder) is None
 
     @property
@@ -234,11 +234,11 @@ def is_embedded(settings: Settings) -> bool:
 
 
 def running(settings: Settings, data: Path | None) -> Process:
-    """The process that runs on ``data``, or on the folder or port of the settings. It has answered.
+    """The process that runs on ``data``, or on the folder or port of the settings; it answered a request.
 
     Raises:
-        NotRunningError: there is none.
-        HungError: it does not answer.
+        NotRunningError: no process runs there.
+        HungError: the process does not answer.
         ConfigurationError: addresses.json cannot be read.
     """
     folder = data or settings.data_dir
@@ -273,14 +273,14 @@ def by_settings(settings: Settings) -> Process:
 
 
 def url_of(host: str, port: int, *, secure: bool = False) -> str:
-    """The URL of a process that listens on ``host``. For one that listens on all addresses, that of this machine."""
+    """The URL of a process that listens on ``host``; when ``host`` means all addresses, with the address of this machine."""
     reached = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - an address to connect to
     name = f"[{reached}]" if ":" in reached and not reached.startswith("[") else reached
     return f"{'https' if secure else 'http'}://{name}:{port}"
 
 
 def is_absent(error: PortalPulseError, code: str) -> bool:
-    """Whether the process answered 404 with this ``code``."""
+    """Whether an error is an answer 404 of the process with this ``code``."""
     return isinstance(error, AnswerError) and error.status == httpx.codes.NOT_FOUND and error.code == code
 
 

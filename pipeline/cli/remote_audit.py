@@ -1,4 +1,4 @@
-"""The steps of the audit, done by a running process over HTTP."""
+"""Lets a running process do the steps of the audit, over HTTP."""
 
 from __future__ import annotations
 
@@ -27,28 +27,28 @@ class RemoteAudit:
         self._process = process
 
     def days(self, first: dt.date | None, last: dt.date | None) -> Mapping[dt.date, int]:
-        """Days with events or tallies."""
+        """Civil day with events or tallies -> number of event rows; from ``first`` to ``last``, both included."""
         bounds = {name: day.isoformat() for name, day in (("from", first), ("to", last)) if day is not None}
         return json_format.decode_days(self._get("days", **bounds))
 
     def compare(self, day: dt.date, *, settle: float) -> DayComparison:
-        """Compare a day."""
+        """Compare the tallies of a day with its stored messages."""
         return json_format.decode_comparison(self._get(f"days/{day.isoformat()}", settle=settle))
 
     def contradictions(self, day: dt.date) -> Repeats:
-        """Events of a day stored with different contents."""
+        """Events of a day that are stored with different contents."""
         return json_format.decode_repeats(self._get(f"days/{day.isoformat()}/contradictions"))
 
     def reused_event_ids(self, days: tuple[dt.date, dt.date] | None, shard: HashShard) -> Repeats:
-        """Ids in several dossiers, of one hash shard of all ids."""
+        """Event ids that several dossiers have, among the ids of a hash shard."""
         return json_format.decode_repeats(self._get("repeats", **_parameters(days, shard)))
 
     def dossiers(self, selection: DossierSelection, *, settle: float) -> DossierFaults:
-        """Check dossiers."""
+        """Check the corrections and index rows of the selected dossiers."""
         return json_format.decode_dossiers(self._get("dossiers", settle=settle, **_parameters(selection.days, selection.shard)))
 
     def repair_dossiers(self, selection: DossierSelection, *, settle: float) -> RepairedDossiers:
-        """Repair dossiers."""
+        """Repair the corrections and index rows of the selected dossiers."""
         parameters = _parameters(selection.days, selection.shard)
         return json_format.decode_repaired_dossiers(self._post("dossiers/repair", settle=settle, **parameters))
 
@@ -64,7 +64,7 @@ class RemoteAudit:
         return problem
 
     def partitions(self) -> TopicOffsets:
-        """Offsets of every partition."""
+        """The offsets of every partition."""
         return json_format.decode_offsets(self._get("partitions"))
 
     def unread(self) -> UnreadLog:
@@ -72,11 +72,11 @@ class RemoteAudit:
         return json_format.decode_unread(self._get("unread"))
 
     def expired(self) -> ExpiredTotal:
-        """The messages that expired."""
+        """How many messages expired, of how many dossiers, older than what, and how many messages came late for them."""
         return json_format.decode_expired(self._get("expired"))
 
     def verify(self, partition: int, begin: int, end: int, *, topic: str = "") -> LookedUp:
-        """Look the messages of a range up in the storage."""
+        """Look up in the storage the messages of a partition from offset ``begin`` up to, not including, ``end``."""
         named = {"topic": topic} if topic else {}
         return json_format.decode_looked_up(self._get(f"partitions/{partition}", begin=begin, end=end, **named))
 

@@ -1,4 +1,4 @@
-"""The service catalogue and the recount after a load, in a running process."""
+"""Lets a running process load and show the service catalogue and recount after a load, over HTTP."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class RemoteRecount:
         self._process = process
 
     def unfinished(self) -> Collection[str]:
-        """Agencies whose stored dossiers were not all counted with their last load."""
+        """Agencies whose stored dossiers were not all counted again after their catalogue was loaded last."""
         found = self._process.request_json("GET", "/api/v1/catalogue", timeout=_SECONDS)
         return list(found["not_recounted"])
 
@@ -35,31 +35,31 @@ class RemoteRecount:
         return RecountPlan(loads_of(found["loads"]), days)
 
     def recount_day(self, day: dt.date, agencies: Collection[str]) -> LevelChanges:
-        """Count a day again."""
+        """Count the stored dossiers of a day again."""
         fields = {"day": day.isoformat(), "agencies": list(agencies)}
         found = self._process.request_json("POST", "/api/v1/catalogue/recount/day", timeout=_SECONDS, json=fields)
         return LevelChanges.from_list(found["dossiers"])
 
     def finish(self, loads: Mapping[str, Generation]) -> None:
-        """Record that all days of a plan are done."""
+        """Record that the recount after these loads is complete."""
         fields = {"loads": loads_as_list(loads)}
         self._process.request_json("POST", "/api/v1/catalogue/recount/finish", timeout=_SECONDS, json=fields)
 
 
 class RemoteCatalogue:
-    """Answers as ``pipeline.catalogue.service.CatalogueService`` does, from a running process."""
+    """Has the methods of ``pipeline.catalogue.service.CatalogueService``, and calls those of a running process over HTTP."""
 
     def __init__(self, process: Process) -> None:
         self._process, self.recount = process, RemoteRecount(process)
 
     def load(self, entries: Sequence[Mapping[str, object]], *, add: bool = False, source: str = "") -> dict[str, Any]:
-        """Load entries."""
+        """Load entries into the catalogue; return what changed."""
         fields = {"entries": list(entries), "add": add, "source": source}
         found: dict[str, Any] = self._process.request_json("POST", "/api/v1/catalogue", timeout=_SECONDS, json=fields)
         return found
 
     def show(self, *, day: Any, agencies: Sequence[str] | None, procedure: str | None, all_days: bool) -> dict[str, Any]:
-        """The entries, and numbers by level."""
+        """The entries of the catalogue, and the numbers of services by level."""
         query: dict[str, Any] = {"all": "true"} if all_days else {} if day is None else {"day": day.isoformat()}
         if agencies:
             query["agency"] = list(agencies)

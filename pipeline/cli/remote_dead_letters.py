@@ -1,4 +1,4 @@
-"""Dead letters of a running process, over HTTP."""
+"""Lets a running process list, show, replay, drop and accept dead letters, over HTTP."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _PATH: Final = "/api/v1/dead-letters"
 
 
 class RemoteDeadLetters:
-    """Answers as ``pipeline.dead_letters.service.DeadLetterService`` does; errors are those of ``Process.request_json``."""
+    """Has the methods of ``DeadLetterService`` and calls those of a running process; errors are those of ``request_json``."""
 
     def __init__(self, process: Process) -> None:
         self._process = process
 
     def page(self, criteria: DeadLetterFilter, *, limit: int, after: Position | None = None) -> dict[str, Any]:
-        """Counts by reason and one page."""
+        """Counts of dead letters by reason, and one page of dead letters."""
         fields = filter_fields(criteria) | {"limit": limit, "replayed": "1" if criteria.replayed else "0"}
         if after is not None:
             fields["after"] = "/".join(map(str, after))
@@ -30,7 +30,7 @@ class RemoteDeadLetters:
         return page
 
     def show(self, position: Position) -> dict[str, Any] | None:
-        """One dead letter with its bytes, or None."""
+        """The dead letter at a position with its bytes, or None."""
         topic, partition, offset = position
         try:
             found: dict[str, Any] = self._process.request_json("GET", f"{_PATH}/{quote(topic, safe='')}/{partition}/{offset}")
@@ -41,11 +41,11 @@ class RemoteDeadLetters:
         return found
 
     def preview(self, criteria: DeadLetterFilter) -> dict[str, Any]:
-        """What a replay would give; nothing is sent."""
+        """How many messages a replay would have accepted and refused; nothing is sent."""
         return self._change("replay", filter_fields(criteria) | {"dry_run": True})
 
     def replay(self, criteria: DeadLetterFilter) -> dict[str, Any]:
-        """Send the messages again and mark them."""
+        """Send the messages of the dead letters again, and mark the dead letters as replayed."""
         return self._change("replay", filter_fields(criteria))
 
     def drop(self, criteria: DeadLetterFilter) -> dict[str, Any]:

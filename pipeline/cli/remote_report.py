@@ -16,11 +16,11 @@ _WAIT_SECONDS, _ANSWER_SECONDS = 10.0, 120.0
 
 
 def fetch_report(process: Process, parameters: Mapping[str, str], *, wait: bool = False) -> Mapping[str, Any]:
-    """The figures from ``process``, as ``Report.as_dict`` gives them.
+    """The report of ``process``, in the form that ``Report.as_dict`` returns.
 
     Args:
         process: a worker or exporter.
-        parameters: those of ``GET /api/v1/report``.
+        parameters: the parameters of ``GET /api/v1/report``.
         wait: ask again until every message that lay in Kafka at the first question is counted, with a progress bar.
 
     Raises:
@@ -48,7 +48,7 @@ def fetch_report(process: Process, parameters: Mapping[str, str], *, wait: bool 
 
 
 def _waiting(completeness: Mapping[str, Any]) -> tuple[str, int]:
-    """What figures wait for, and for how many: first for messages, then for their dossiers."""
+    """What the figures still wait for and how many of it: messages, and after these dossiers."""
     messages = int(completeness["messages_waiting"] or 0)
     return ("messages", messages) if messages else ("dossiers", int(completeness["dossiers_waiting"] or 0))
 

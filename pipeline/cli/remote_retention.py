@@ -1,4 +1,4 @@
-"""Retention in a running process."""
+"""Lets a running process do the steps of retention, over HTTP."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ class RemoteRetention:
         self._process = process
 
     def show(self) -> dict[str, Any]:
-        """What is kept, and what would expire."""
+        """How much is stored, from when on, and how much would expire now."""
         return self._ask("GET", "")
 
     def plan(self, *, take_over: bool) -> dict[str, Any]:
-        """Complete earlier runs; the shares that are to expire."""
+        """Complete earlier runs that broke off; return the shares of dossiers that are to expire."""
         return self._ask("POST", "/plan", {"take_over": take_over})
 
     def share(self, share: dict[str, Any]) -> dict[str, Any]:
-        """Let a share expire."""
+        """Let the messages of a share of dossiers expire."""
         return self._ask("POST", "/share", share)
 
     def remove(self) -> dict[str, Any]:
-        """Delete what expired."""
+        """Delete the messages that expired, and old dead letters."""
         return self._ask("POST", "/remove", {})
 
     def _ask(self, method: str, path: str, fields: dict[str, Any] | None = None) -> dict[str, Any]:

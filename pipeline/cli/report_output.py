@@ -1,4 +1,4 @@
-"""Prints a report, or writes it to a file; what a reader must know stands beside the figures."""
+"""Prints a report, or writes it to a file; a table is printed with notes on silent units, interruptions and rounding."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Format(enum.StrEnum):
 def print_report(
     report: Mapping[str, Any], *, form: Format, csv_form: CsvForm, chosen: Choice, style: Style, output: Path | None
 ) -> None:
-    """Print what is chosen of a report, the warning that it is not final before it.
+    """Print the chosen rows and indicators of a report, after a warning when it is not final.
 
     Raises:
         ConfigurationError: a choice does not exist, or the file cannot be written.
@@ -72,7 +72,7 @@ def print_explanation(
     style: Style,
     as_json: bool,
 ) -> None:
-    """Print what moved the rate of a unit, for each indicator."""
+    """Print, for each indicator, which procedures and channels moved the rate of a unit."""
     warning = style.warning(report)
     if warning:
         Console(stderr=as_json).print(warning, style="bold", markup=False, highlight=False, soft_wrap=True)
@@ -125,7 +125,7 @@ def _nothing(report: Mapping[str, Any]) -> str:
 
 
 def _print_notes(report: Mapping[str, Any], style: Style) -> None:
-    """What a reader has to know beside the figures."""
+    """Print the notes on a report: silent and interrupted units, and how rates are rounded."""
     console, completeness = Console(), report["completeness"]
     notes = []
     if completeness["silent"]:

@@ -26,13 +26,13 @@ _PATH: Final = "/api/v1/report/verification"
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a verification found.
+    """The result of a verification.
 
     Attributes:
-        wrong: figures that are not what the stored messages say.
-        moved: figures that changed meanwhile, so that nothing can be said of them.
+        wrong: figures that differ from the recomputed ones.
+        moved: figures that differ, but changed while figures were recomputed, so that they may be right.
         figures: integers that were compared.
-        dossiers, messages: what they were recomputed from.
+        dossiers, messages: numbers of dossiers and messages from which figures were recomputed.
         first, last: days of the periods.
     """
 
@@ -92,7 +92,7 @@ def verified(process: Process, parameters: Mapping[str, str], report: Mapping[st
 
 
 def _pinned(parameters: Mapping[str, str], report: Mapping[str, Any]) -> dict[str, str]:
-    """Parameters with the days of the report, which a new day would change while figures are recomputed."""
+    """The parameters with the first and last day of the report in place of a period such as ``last``, which moves with today."""
     period, compared = report["period"], report["compared_with"]
     others = {name: text for name, text in parameters.items() if name not in PERIOD_PARAMETERS}
     days = {"from": period["from"], "to": period["to"], "units": report["units"]}
@@ -100,7 +100,7 @@ def _pinned(parameters: Mapping[str, str], report: Mapping[str, Any]) -> dict[st
 
 
 def print_verdict(verdict: Verdict, console: Console) -> None:
-    """Print that all figures are equal, or those that differ and what to do."""
+    """Print that all figures are right, or the figures that differ and what to do."""
     read = f"{verdict.messages:,} stored messages of {verdict.dossiers:,} dossiers"
     if not verdict.wrong and not verdict.moved:
         console.print(f"Verified: all {verdict.figures:,} figures are those of {read}.", highlight=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Where a command does its work: here on a ClickHouse server, or in the running process that owns an embedded storage."""
+"""Chooses where a command works: here, on a ClickHouse server, or in the running process that owns an embedded storage."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def opened_service(
     remote: Callable[[Process], Remote],
     open_folder: bool = False,
 ) -> Iterator[Local | Remote]:
-    """A service on the ClickHouse server of the settings, or in the process that owns the embedded storage.
+    """The service that ``local`` makes for the ClickHouse server, or ``remote`` for the process of the embedded storage.
 
     ``open_folder``: when no process runs on an existing folder, open the folder here.
 

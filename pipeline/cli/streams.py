@@ -1,4 +1,4 @@
-"""Standard streams that may be closed, full, a pipe without a reader, or of a narrow encoding.
+"""Makes the standard streams usable that may be closed, full, a pipe without a reader, or of a narrow encoding.
 
 A character that the encoding lacks is written as ``?``. Commands write data for programs as UTF-8 bytes in every locale. Output
 that cannot be written is an error of one sentence. Messages on the error stream that cannot be written are dropped: a full disk
@@ -22,7 +22,7 @@ _WIDTHS: Final = frozenset(map(str, range(20, 1_001)))
 
 
 class OutputError(PortalPulseError):
-    """The standard output cannot be written (exit code 1). ``quiet``: its reader closed the pipe, so nothing is reported."""
+    """The standard output cannot be written (exit code 1). ``quiet``: the reader closed the pipe; then nothing is reported."""
 
     def __init__(self, error: OSError) -> None:
         super().__init__(
@@ -33,7 +33,7 @@ class OutputError(PortalPulseError):
 
 
 class _Output(io.FileIO):
-    """A stream whose failures are ``OutputError``. Later writes are dropped, so that the process can end normally."""
+    """A stream whose failed write raises ``OutputError``. Later writes are dropped, so that the process can end normally."""
 
     failed = False
 
@@ -50,7 +50,7 @@ class _Output(io.FileIO):
 
 
 class _Messages(io.FileIO):
-    """A stream whose failures are ignored."""
+    """A stream whose failed writes are ignored."""
 
     def write(self, data: Any, /) -> int:
         with suppress(OSError):
@@ -93,7 +93,7 @@ def finish() -> None:
 
 
 def _remove_implausible_width() -> None:
-    """Remove an implausible COLUMNS, so that Rich asks the terminal: with 0 columns it would print nothing."""
+    """Remove an implausible variable COLUMNS, so that Rich asks the terminal: with 0 columns Rich would print nothing."""
     width = os.environ.get("COLUMNS")
     if width is not None and width not in _WIDTHS:
         del os.environ["COLUMNS"]

@@ -16,9 +16,10 @@ URL: Final = "URL"
 
 
 def require_texts(command: Any) -> None:
-    """Let every option and argument below ``command`` (Typer's) refuse what no option means, in variables, too.
+    """Make every option and argument below ``command`` (of Typer) refuse values that are wrong for any option.
 
-    That is text that is not UTF-8, a number that is infinite or none, and an address with a user or a password.
+    These are texts that are not UTF-8, numbers that are not finite, and addresses with a user or a password; values from
+    environment variables, too.
     """
     for parameter in parameters_of(command):
         if parameter.callback is None:
@@ -46,7 +47,7 @@ def _checked(_context: Any, parameter: Any, value: Any) -> Any:
 
 
 def _wrong(parameter: Any, value: Any) -> tuple[str, str] | None:
-    """What is wrong with a value, and what to do; None: nothing that holds for every option."""
+    """What is wrong with a value for any option, and what to do; None when nothing is."""
     if isinstance(value, float) and not math.isfinite(value):  # NaN is below no minimum and above no maximum
         return f"{value} is not a finite number", "Write a finite number."
     if not isinstance(value, str):

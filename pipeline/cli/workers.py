@@ -33,7 +33,7 @@ def register(app: typer.Typer) -> None:
 
 
 def _list(*, as_json: AsJson = False) -> None:
-    """Each partition: its lag, and the worker that reads it. Asks the brokers, so that a partition without a worker is seen.
+    """Print each partition with its lag and the worker that reads it. The brokers are asked, to show partitions without a worker.
 
     The lag counts messages that are not acknowledged. Status 1 when nobody reads a partition although the group is at rest.
 
