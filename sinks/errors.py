@@ -1,4 +1,4 @@
-"""Errors of a destination, named by what the caller must do.
+"""Errors of a storage, named by what the caller must do.
 
 SinkError
 |- Retryable        wait ``retry_after`` seconds, make the same call again, acknowledge nothing in between
@@ -8,11 +8,11 @@ SinkError
 
 
 class SinkError(Exception):
-    """Base of every error that a destination raises."""
+    """Base of every error that a storage raises."""
 
 
 class Retryable(SinkError):  # noqa: N818 - named by consequence
-    """The destination is unavailable, busy or full at the moment."""
+    """The storage is unavailable, busy or full at the moment."""
 
     def __init__(self, cause: str, *, retry_after: float = 0.5) -> None:
         super().__init__(cause)
@@ -20,8 +20,8 @@ class Retryable(SinkError):  # noqa: N818 - named by consequence
 
 
 class RefusedRows(SinkError):  # noqa: N818
-    """The destination understood the rows and will never store at least one of them."""
+    """The storage understood the rows and will never store at least one of them."""
 
 
 class Fatal(SinkError):  # noqa: N818
-    """Any unknown error, and everything that only a person can fix (permissions, settings, schema)."""
+    """The storage cannot go on: an unknown error, or one that only a person can fix (permissions, settings, schema)."""

@@ -1,4 +1,4 @@
-"""The names of the tables, and the counts of a tally as SQL, in one place for writers, readers and migrations."""
+"""The names of all tables, and the counts of a tally as SQL, in one place for writers, readers and migrations."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ DEAD_LETTER_IDENTITY: Final = "topic, partition, offset, content_hash"
 
 
 def _sql(condition: Condition) -> str:
-    """The SQL of a condition on an event's columns."""
+    """The SQL of a condition on one column of an event."""
     values = [f"'{value}'" if isinstance(value, str) else str(int(value)) for value in condition.values]
     if len(values) == 1:
         return f"{condition.field} {'!=' if condition.excluded else '='} {values[0]}"

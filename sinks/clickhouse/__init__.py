@@ -1,1 +1,1 @@
-"""The sink contract implemented with ClickHouse: embedded (chDB) or a server over HTTP. Only the client differs."""
+"""The storage contract implemented with ClickHouse: embedded (chDB) or a server over HTTP. Only the client differs."""

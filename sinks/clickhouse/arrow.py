@@ -1,4 +1,4 @@
-"""Arrow tables as the bodies of inserts, and answers in chunks as a file that Arrow reads."""
+"""Turns Arrow tables into the bodies of inserts, and answers that arrive in chunks into a file that Arrow reads."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pyarrow as pa
 
 
 def arrow_stream(table: pa.Table) -> Iterator[bytes]:
-    """A table as the body of an ArrowStream insert, in chunks, so that no second copy of it is ever complete in memory."""
+    """The ArrowStream body of an insert of the table, in chunks, so that no second copy of the table is complete in memory."""
     buffer = io.BytesIO()
     with pa.ipc.new_stream(buffer, table.schema) as writer:
         for batch in table.to_batches():
@@ -21,17 +21,17 @@ def arrow_stream(table: pa.Table) -> Iterator[bytes]:
 
 
 class ChunkReader(io.RawIOBase):
-    """A readable file over chunks of bytes."""
+    """A readable binary file over chunks of bytes."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks, self._rest = chunks, b""
 
     def readable(self) -> bool:
-        """Always."""
+        """Always True: the file can be read."""
         return True
 
     def read(self, size: int = -1) -> bytes:
-        """At most ``size`` bytes, fewer only at the end."""
+        """Read at most ``size`` bytes (all by default); fewer only at the end."""
         parts, missing = [self._rest], size - len(self._rest)
         while size < 0 or missing > 0:
             chunk = next(self._chunks, b"")

@@ -1,7 +1,7 @@
-"""The audit inside ClickHouse; only totals and examples leave it.
+"""The audit as queries inside ClickHouse, which return totals and examples only.
 
 Every query reads one civil day, or one hash shard of all values, so that neither memory nor an answer grows with the table. Each
-runs on one thread, at a lower priority than everything else.
+query runs on one thread, at a lower priority than everything else.
 """
 
 from __future__ import annotations
@@ -12,4 +12,4 @@ from sinks.clickhouse.tally_comparison import TallyComparison
 
 
 class ClickHouseAudit(TallyComparison, RepeatSearch, KeptOffsets):
-    """A ``TallyAudit``. Several threads may use it at once."""
+    """Implements ``TallyAudit`` with one ClickHouse. Several threads may use an object at once."""

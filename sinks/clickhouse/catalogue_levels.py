@@ -1,6 +1,6 @@
-"""Reads the levels of the service catalogue for dossiers without one. They are kept in memory until the catalogue changes.
+"""Reads the levels of the service catalogue for dossiers that give none. Levels stay in memory until the catalogue changes.
 
-Whether it changed is asked at each call, in one small query.
+Each call asks in one small query whether the catalogue changed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _TABLES: Final = (CATALOGUE_ENTRIES, CATALOGUE_LOADS, CATALOGUE_RECOUNTS)
 
 
 class ClickHouseCatalogueLevels:
-    """Several threads may use it at once.
+    """Reads levels of the service catalogue and remembers them. Several threads may use an object at once.
 
     Args:
         clickhouse: the storage.
@@ -64,7 +64,7 @@ class ClickHouseCatalogueLevels:
         return loads, frozenset(str(agency) for agency, _, recounted in rows if recounted)
 
     def read(self, loads: Mapping[str, Generation]) -> Mapping[str, AgencyLevels]:
-        """The levels of given loads.
+        """The levels of the given loads (agency -> load), always read from the storage.
 
         Raises:
             Fatal: entries of a load are missing.

@@ -56,7 +56,7 @@ _WITHOUT_LEVEL: Final = (
 
 
 class ClickHouseCatalogueRecounts:
-    """A ``CatalogueRecounts``. Several threads may use it at once."""
+    """Implements ``CatalogueRecounts`` with one ClickHouse. Several threads may use an object at once."""
 
     def __init__(self, clickhouse: ClickHouse) -> None:
         self._clickhouse, self._levels = clickhouse, ClickHouseCatalogueLevels(clickhouse)
@@ -65,15 +65,15 @@ class ClickHouseCatalogueRecounts:
         self._changed: tuple[object, pa.Table] = (None, pa.table({}))
 
     def unfinished(self, agencies: Collection[str] | None = None) -> Mapping[str, Generation]:
-        """The last loads whose recount is not finished; see the contract."""
+        """The last loads whose recount is not finished; see ``CatalogueRecounts.unfinished``."""
         return self._loads("position = 1 AND NOT finished", agencies)
 
     def levels(self, agencies: Collection[str]) -> CatalogueLevels:
-        """The levels of the last loads; see the contract."""
+        """The levels of the last loads; see ``CatalogueRecounts.levels``."""
         return self._levels.of(agencies)
 
     def levels_before(self, agencies: Collection[str]) -> CatalogueLevels:
-        """The levels of the loads of the last finished recounts; see the contract."""
+        """The levels of the loads of the last finished recounts; see ``CatalogueRecounts.levels_before``."""
         loads, known = self._loads("finished", agencies, last="position"), self._before
         read = self._levels.read(
             {agency: load for agency, load in loads.items() if agency not in known or known[agency].generation != load}
@@ -109,7 +109,7 @@ class ClickHouseCatalogueRecounts:
         return ExternalTable(_CHANGED, "agency String, procedure_code String", services)
 
     def _loads(self, condition: str, agencies: Collection[str] | None, *, last: str = "") -> Mapping[str, Generation]:
-        """The loads with a condition; ``last``: of several of an agency the one where this is the smallest."""
+        """The loads that meet a condition; ``last``: a column; of several loads of an agency the one with its smallest value."""
         limited = f"ORDER BY agency, {last} LIMIT 1 BY agency" if last else "ORDER BY agency"
         chosen = _ORDERED.format(chosen="1" if agencies is None else _CHOSEN)
         rows = self._clickhouse.counted_rows(
@@ -122,7 +122,7 @@ class ClickHouseCatalogueRecounts:
         return {str(agency): Generation(int(loaded), str(load)) for agency, loaded, load in rows}
 
     def days(self, agencies: Collection[str]) -> Mapping[dt.date, int]:
-        """The days that must be looked at; see the contract."""
+        """The civil days with messages of dossiers that must be recounted; see ``CatalogueRecounts.days``."""
         days = self._clickhouse.table(
             "find_catalogue_days",
             f"SELECT {CIVIL_DAY.format(column='occurred_at')} AS day, count() AS messages "
@@ -134,7 +134,10 @@ class ClickHouseCatalogueRecounts:
         return dict(zip(days.column("day").cast(pa.date32()).to_pylist(), days.column("messages").to_pylist(), strict=True))
 
     def dossiers(self, agencies: Collection[str], day: dt.date) -> Iterator[pa.Array]:
-        """The dossiers of a day; see the contract. Their numbers are in memory: 16 bytes each."""
+        """The dossiers of a day that must be recounted, read as a whole; see ``CatalogueRecounts.dossiers``.
+
+        16 bytes of memory each.
+        """
         found = self._clickhouse.table(
             "find_catalogue_dossiers",
             f"SELECT DISTINCT {DOSSIER} AS dossier {_WITHOUT_LEVEL} "
@@ -148,7 +151,7 @@ class ClickHouseCatalogueRecounts:
                 yield batch.column("dossier").slice(start, _AT_ONCE)
 
     def finish(self, loads: Mapping[str, Generation]) -> None:
-        """Record finished recounts; see the contract."""
+        """Record for which loads the recount is finished; see ``CatalogueRecounts.finish``."""
         chosen = sorted(loads)
         self._clickhouse.command(
             "finish_catalogue_recount",

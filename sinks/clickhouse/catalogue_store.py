@@ -1,7 +1,7 @@
 """Stores the service catalogue and reads it.
 
 A load is visible when it has its rows in ``catalogue_loads``, which are written last and in one insert. Entries of a load never
-change, so they are remembered once they are read: reading a catalogue that did not change asks only which loads there are.
+change, so they are kept in memory once they are read: reading an unchanged catalogue only asks the storage which loads there are.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class _Load(NamedTuple):
 
 
 class ClickHouseCatalogue:
-    """A ``CatalogueStore``. Several threads may use it at once.
+    """Implements ``CatalogueStore`` with one ClickHouse. Several threads may use an object at once.
 
     Args:
         clickhouse: the storage.
@@ -61,7 +61,7 @@ class ClickHouseCatalogue:
         self._known: dict[str, tuple[_Load, tuple[CatalogueEntry, ...]]] = {}  # by agency
 
     def load(self, entries: Sequence[CatalogueEntry], *, add: bool = False, source: str = "") -> CatalogueLoad:
-        """Replace or complete the catalogue of some agencies; see the contract."""
+        """Replace or complete the catalogue of some agencies; see ``CatalogueStore.load``."""
         agencies = sorted({entry.agency for entry in entries})
         with self._one_at_a_time:
             loads = self._loads(agencies)
@@ -76,7 +76,7 @@ class ClickHouseCatalogue:
             return CatalogueLoad(found, len(after), self._overtaken(identity, loads, agencies))
 
     def entries(self, period: Period | None = None, *, agencies: Collection[str] | None = None) -> Sequence[CatalogueEntry]:
-        """The entries of the last loads; see the contract."""
+        """The entries of the last loads; see ``CatalogueStore.entries``."""
         found = self._entries_of(self._loads(agencies))
         if period is None:
             return found
@@ -163,7 +163,7 @@ class ClickHouseCatalogue:
         )
 
     def _overtaken(self, identity: uuid.UUID, before: Mapping[str, _Load], agencies: Sequence[str]) -> tuple[str, ...]:
-        """The agencies for which an unknown load comes before this one, or one after it that does not know it."""
+        """The agencies of which an unknown load lies just before this one, or a later load was made without knowing this one."""
         rows = self._clickhouse.counted_rows(
             "read_catalogue_loads",
             "SELECT agency, arrayReverseSort(groupArray((loaded_at, toString(load_id), toString(based_on)))) AS loads, "  # noqa: S608

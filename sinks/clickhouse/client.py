@@ -1,7 +1,7 @@
-"""Calls to ClickHouse, embedded (chDB) or over HTTP: clients, the settings of every call, errors by consequence.
+"""Calls to ClickHouse, embedded (chDB) or over HTTP: one client for each thread, the settings of every call, and its errors.
 
-Every thread has a client of its own. An HTTP client is cheap, and a chDB handle serialises its calls, so with a shared one the
-inserts would wait for the recounts.
+Every thread has a client of its own. An HTTP client is cheap. A chDB handle runs its calls one after the other, so with a
+shared handle inserts would wait for recounts.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _CHUNK_BYTES: Final = 1 << 18
 
 @dataclass(frozen=True, slots=True)
 class ExternalTable:
-    """Rows that are sent with a query and can be read by it under a name; ``structure``: columns and types as in CREATE TABLE."""
+    """Rows that are sent with a query, which can read them under a name; ``structure``: columns and types as in CREATE TABLE."""
 
     name: str
     structure: str
@@ -48,10 +48,10 @@ class ExternalTable:
 
 
 class Observer(Protocol):
-    """Called after every call to ClickHouse, successful or not."""
+    """A function that is called after every call to ClickHouse, successful or not, to measure it."""
 
     def __call__(self, operation: str, outcome: str, seconds: float) -> None:
-        """``outcome``: ok, retryable, refused or unknown."""
+        """Measure a call that took ``seconds``; ``outcome``: ok, retryable, refused or unknown."""
         ...
 
 
@@ -60,7 +60,7 @@ def _ignore(operation: str, outcome: str, seconds: float) -> None:
 
 
 class ClickHouse:
-    """Connections to one target. Thread-safe; close it when done."""
+    """Connections to one target. Several threads may use it at once; close it when done."""
 
     def __init__(self, target: Target, *, observer: Observer = _ignore) -> None:
         self.target = target
@@ -82,7 +82,7 @@ class ClickHouse:
                 raise
 
     def command(self, operation: str, sql: str, parameters: Mapping[str, Any] | None = None, **settings: Any) -> None:
-        """Run a statement without a result. ``operation`` names it in metrics."""
+        """Run a statement without a result. ``operation`` names the call in metrics."""
         self.call(
             operation,
             lambda client: client.command(sql, parameters=dict(parameters or {}), settings=self.call_settings(settings)),
@@ -95,7 +95,7 @@ class ClickHouse:
         """Run a query and return its rows.
 
         Raises:
-            Fatal: the answer is empty, and the server does not say that it is.
+            Fatal: the answer is empty, and the server does not confirm that the result has no rows.
         """
 
         def read(client: Any) -> Sequence[Sequence[Any]]:
@@ -169,10 +169,10 @@ class ClickHouse:
         """Run a query and return its result as an Arrow table. Texts are strings, UInt128 is fixed-size binary.
 
         Args:
-            operation: names it in metrics.
+            operation: names the call in metrics.
             sql: the query.
-            external: a table that this query alone can read, sent with it.
-            settings: of this call.
+            external: a table that is sent with the query and that only this query can read.
+            settings: ClickHouse settings of this call.
         """
         body: bytes = self.call(
             operation, lambda client: self._table(client, sql, external, self.call_settings(settings | _ARROW)), sql=sql
@@ -209,7 +209,7 @@ class ClickHouse:
         )
 
     def close(self) -> None:
-        """Close every connection and release the folder; later calls are refused."""
+        """Close every connection and release the folder of the embedded engine; later calls raise ``Fatal``."""
         with self._guard:
             self._closed = True
             clients, self._clients = list(self._clients), weakref.WeakSet()
@@ -225,7 +225,10 @@ class ClickHouse:
             self._folder_descriptor = None
 
     def call(self, operation: str, action: Callable[[Any], Any], *, database: str | None = None, sql: str = "") -> Any:  # noqa: ARG002
-        """Run ``action`` with a client of this thread. ``sql``: the statement, for those who have to know what it reads."""
+        """Run ``action`` with a client of this thread.
+
+        ``sql``: the statement that ``action`` runs; replicas find in it which tables it reads.
+        """
         began = time.perf_counter()
         outcome = "unknown"
         try:
@@ -255,7 +258,7 @@ class ClickHouse:
         return client
 
     def _open(self, database: str) -> Any:
-        """A new client of this thread.
+        """Open a new client for this thread.
 
         Raises:
             Fatal: this connection was closed, or a pinned setting is not in force.
@@ -288,5 +291,5 @@ class ClickHouse:
             raise Fatal(f"The connection to {self.target.display_name} was closed.")
 
     def call_settings(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """The settings of one call. A user with readonly = 1 may change none; these only tune, or belong to writes."""
+        """The ClickHouse settings to send with one call. None for a user with readonly = 1, who may not change settings."""
         return {} if self._server.read_only else {**_TUNING, **settings}

@@ -1,6 +1,6 @@
 """Stores the checkpoints of the dead-letter limit and the offsets up to which a person accepted dead letters.
 
-Both are read by topic, partition and offset, which is the order of the tables, so the cost does not depend on their size.
+Checkpoints and acceptances are read by topic, partition and offset, the order of the tables, so reading stays cheap as they grow.
 """
 
 from __future__ import annotations
@@ -22,20 +22,21 @@ _OF_PARTITION = (
 
 
 class ClickHouseDeadLetterLimits:
-    """A ``DeadLetterLimitStore``. Several threads may use it at once.
+    """Implements ``DeadLetterLimitStore`` with one ClickHouse. Several threads may use an object at once.
 
-    A topic that was deleted and created again has another id, and nothing that is kept of the topic before applies to it.
+    A topic that was deleted and created again has another id; checkpoints and acceptances of the old topic do not apply to it.
 
     Args:
         clickhouse: the database.
-        topic_id: the id of a topic now, or "" while Kafka does not tell it: then what is kept of any topic of the name applies.
+        topic_id: returns the present id of a topic, or "" while Kafka does not tell it: then the checkpoints and acceptances of
+            every topic of this name apply.
     """
 
     def __init__(self, clickhouse: ClickHouse, *, topic_id: Callable[[str], str] = lambda _topic: "") -> None:
         self._clickhouse, self._topic_id = clickhouse, topic_id
 
     def limit_state(self, topic: str, partition: int, *, before: int) -> DeadLetterLimitState:
-        """The state below an offset; see the contract."""
+        """The state below an offset; see ``DeadLetterLimitStore.limit_state``."""
         where: dict[str, Any] = {"topic": topic, "partition": partition, "topic_id": self._topic_id(topic)}
         table = f"FROM {DEAD_LETTER_CHECKPOINTS} WHERE {_OF_PARTITION}"
         last = "ORDER BY offset DESC LIMIT 1"  # in the order of the table, so reading stops at the first row
@@ -66,7 +67,7 @@ class ClickHouseDeadLetterLimits:
         return DeadLetterLimitState(checkpoint, newest_offset, int(accepted[0][0]) if accepted else 0, newest_run)
 
     def insert_checkpoints(self, checkpoints: Sequence[DeadLetterCheckpoint]) -> None:
-        """Store checkpoints; see the contract."""
+        """Store checkpoints; see ``DeadLetterLimitStore.insert_checkpoints``."""
         if not checkpoints:
             return
         groups = [list(zip(*checkpoint.groups, strict=True)) or [(), ()] for checkpoint in checkpoints]
@@ -86,7 +87,7 @@ class ClickHouseDeadLetterLimits:
         )
 
     def accept(self, topic: str, partition: int, until: int) -> None:
-        """Record an acceptance; see the contract."""
+        """Record an acceptance; see ``DeadLetterLimitStore.accept``."""
         refuse_hidden_rows(self._clickhouse, (DEAD_LETTER_CHECKPOINTS,))  # it would be stored for any topic of the name
         self._clickhouse.command(
             "accept_dead_letters",

@@ -1,4 +1,4 @@
-"""The condition that a dead letter was replayed or dropped."""
+"""The SQL condition that a dead letter is marked as replayed or dropped."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from sinks.tables import DEAD_LETTER_IDENTITY, DEAD_LETTER_MARKS
 
 
 def is_marked(state: Literal["replayed", "dropped"], within: str = "1") -> str:
-    """The SQL condition that a dead letter has this mark.
+    """The SQL condition that a dead letter is marked as ``state``.
 
-    A mark without a hash (0) is older than the hashes and holds for every message at its offset.
+    A mark without a hash (0) was written before marks had hashes, and holds for every message at its offset.
 
     Args:
         state: which mark.

@@ -38,13 +38,13 @@ LISTED = (
 
 
 class ClickHouseDeadLetters:
-    """A ``DeadLetterStore``. Several threads may use it at once."""
+    """Implements ``DeadLetterStore`` with one ClickHouse. Several threads may use an object at once."""
 
     def __init__(self, clickhouse: ClickHouse) -> None:
         self._clickhouse = clickhouse
 
     def counts(self, criteria: DeadLetterFilter) -> Mapping[str, int]:
-        """Dead letters by reason; see the contract."""
+        """Dead letters by reason; see ``DeadLetterStore.counts``."""
         where, parameters = _where(criteria)
         rows = self._clickhouse.counted_rows(
             "list_dead_letters",
@@ -55,7 +55,7 @@ class ClickHouseDeadLetters:
         return {str(reason): int(count) for reason, count in rows}
 
     def entries(self, criteria: DeadLetterFilter, *, limit: int, after: Position | None = None) -> Sequence[DeadLetterEntry]:
-        """A page without bytes; see the contract."""
+        """A page without bytes; see ``DeadLetterStore.entries``."""
         where, parameters = _where(criteria, after)
         rows = self._clickhouse.rows(
             "list_dead_letters",
@@ -65,7 +65,7 @@ class ClickHouseDeadLetters:
         return self._with_marks(rows)
 
     def dead_letters(self, criteria: DeadLetterFilter, *, limit: int, after: Position | None = None) -> Sequence[DeadLetter]:
-        """A page of complete dead letters; see the contract."""
+        """A page of complete dead letters; see ``DeadLetterStore.dead_letters``."""
         where, parameters = _where(criteria, after)
         rows = self._clickhouse.rows(
             "read_dead_letters",
@@ -76,7 +76,7 @@ class ClickHouseDeadLetters:
         return [dead_letter(row) for row in rows]
 
     def find(self, position: Position) -> Sequence[tuple[DeadLetter, DeadLetterEntry]]:
-        """The dead letters at a position; see the contract."""
+        """The dead letters at a position; see ``DeadLetterStore.find``."""
         topic, partition, offset = position
         rows = self._clickhouse.rows(
             "read_dead_letters",
@@ -89,7 +89,7 @@ class ClickHouseDeadLetters:
         return [(dead_letter(row[:_DEAD_LETTER_COLUMNS]), entry) for row, entry in zip(rows, entries, strict=True)]
 
     def latest_offset(self, topic: str, partition: int) -> int:
-        """Offset of the latest dead letter; see the contract."""
+        """Offset of the latest dead letter; see ``DeadLetterStore.latest_offset``."""
         rows = self._clickhouse.rows(
             "read_dead_letters",
             f"SELECT offset FROM {DEAD_LETTERS} WHERE topic = {{topic:String}} AND partition = {{partition:Int32}} "  # noqa: S608
@@ -100,11 +100,11 @@ class ClickHouseDeadLetters:
         return int(rows[0][0]) if rows else -1
 
     def now(self) -> dt.datetime:
-        """The server's clock; see the contract."""
+        """The server's clock; see ``DeadLetterStore.now``."""
         return aware(self._clickhouse.rows("read_dead_letters", "SELECT now64(3, 'UTC')")[0][0])
 
     def mark_replayed(self, dead_letters: Sequence[DeadLetter]) -> None:
-        """Record what was sent again; see the contract."""
+        """Mark dead letters as replayed; see ``DeadLetterStore.mark_replayed``."""
         if dead_letters:
             self._clickhouse.command(
                 "mark_dead_letters",
@@ -116,9 +116,10 @@ class ClickHouseDeadLetters:
             refuse_hidden_rows(self._clickhouse, _TABLES)
 
     def drop(self, criteria: DeadLetterFilter) -> int:
-        """Drop dead letters; see the contract.
+        """Drop dead letters; see ``DeadLetterStore.drop``.
 
-        They are marked first and deleted afterwards. A mark alone hides a dead letter, also one that is redelivered.
+        They are marked as dropped first and deleted afterwards. The mark alone hides a dead letter, also when it is delivered
+        again.
         """
         where, parameters = _where(criteria)
         count = sum(self.counts(criteria).values())
@@ -172,7 +173,10 @@ def _identity(row: Sequence[Any]) -> _Identity:
 
 
 def page(columns: str, where: str, limit: int) -> str:
-    """The statement of a page that does not end between two dead letters of one position; the first seen of them first."""
+    """The statement that reads a page of dead letters; a page never ends between two of one position.
+
+    The first seen comes first.
+    """
     return (
         f"SELECT {columns} FROM (SELECT * FROM {DEAD_LETTERS} FINAL WHERE {where} "  # noqa: S608 - names are constants
         f"ORDER BY topic, partition, offset LIMIT {limit:d} WITH TIES) ORDER BY topic, partition, offset, first_seen"
@@ -201,13 +205,13 @@ def _where(criteria: DeadLetterFilter, after: Position | None = None) -> tuple[s
 
 
 def listed(identities: Sequence[_Identity]) -> dict[str, Any]:
-    """The parameters of ``LISTED``."""
+    """The parameters of the condition ``LISTED`` for these identities."""
     topics, partitions, offsets, hashes = zip(*identities, strict=True)
     return {"topics": list(topics), "partitions": list(partitions), "offsets": list(offsets), "hashes": list(hashes)}
 
 
 def dead_letter(row: Sequence[Any]) -> DeadLetter:
-    """The dead letter in the columns ``DEAD_LETTER`` of a row."""
+    """The dead letter in a row of the columns ``DEAD_LETTER``."""
     topic, partition, offset, key, value, reason, error, kept, content_hash = row
     return DeadLetter(
         topic=str(topic),

@@ -27,7 +27,7 @@ _CHUNKS_PER_STATEMENT: Final = 200
 
 
 def recount_dead_letters(clickhouse: ClickHouse, positions: Iterable[Position], settings: Mapping[str, Any]) -> None:
-    """Recount every chunk that contains one of ``positions``. Idempotent, and safe while another recount runs."""
+    """Recount every chunk of offsets that contains one of ``positions``. Idempotent, and safe while another recount runs."""
     chunks: dict[str, set[tuple[int, int]]] = defaultdict(set)
     for topic, partition, offset in positions:
         chunks[topic].add((partition, offset // CHUNK))
@@ -58,7 +58,7 @@ def _recount(clickhouse: ClickHouse, topic: str, chunks: list[tuple[int, int]], 
 
 
 def dead_letters_by_reason(clickhouse: ClickHouse) -> dict[str, int]:
-    """Distinct dead-lettered messages since the beginning, by reason. Reads only the counts."""
+    """The number of messages ever dead-lettered, by reason: each message once. Reads only the stored counts."""
     rows = clickhouse.rows(
         "read_dead_letters",
         f"SELECT reason, sum(letters) FROM (SELECT reasons FROM {DEAD_LETTER_TALLIES} FINAL) "  # noqa: S608
@@ -69,7 +69,10 @@ def dead_letters_by_reason(clickhouse: ClickHouse) -> dict[str, int]:
 
 
 def dead_letter_agencies(clickhouse: ClickHouse, within: dt.timedelta) -> dict[str, int]:
-    """Distinct recent dead letters by the agency that they name, of at most ``_RECENT``; "" where no code can be read."""
+    """The number of distinct recent dead letters by the agency that they name, "" where no code can be read.
+
+    Reads ``_RECENT`` at most.
+    """
     rows = clickhouse.rows(
         "read_dead_letters",
         "SELECT splitByChar('.', JSONExtractString(value, 'agency_code'))[-1] AS code, "  # noqa: S608

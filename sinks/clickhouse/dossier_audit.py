@@ -1,4 +1,4 @@
-"""Reads all dossiers of a share from the messages, the decisions, the index and the corrections, for the audit and its repair."""
+"""Reads all messages, decisions, index rows and corrections of the dossiers of a share, for the audit and its repair."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _SOURCES: Final = (DOSSIER_MESSAGES, DOSSIER_EXCLUSIONS)
 
 
 class ClickHouseDossierAudit:
-    """A ``DossierAudit``. Several threads may use it at once."""
+    """Implements ``DossierAudit`` with one ClickHouse. Several threads may use an object at once."""
 
     def __init__(self, clickhouse: ClickHouse) -> None:
         self._clickhouse, self._levels = clickhouse, ClickHouseCatalogueLevels(clickhouse)
@@ -57,7 +57,10 @@ class ClickHouseDossierAudit:
     def stored_dossiers(
         self, selection: DossierSelection, *, settle: dt.timedelta, acknowledged: Acknowledged | None = None
     ) -> Iterator[pa.RecordBatch]:
-        """Everything about the selected dossiers; see the contract. ClickHouse takes the snapshots in the order of the union."""
+        """Everything about the selected dossiers; see ``DossierAudit.stored_dossiers``.
+
+        The tables are read in the order of the union.
+        """
         in_hand = f"NOT ({due_condition(acknowledged)})" if settle else "0"
         in_hand_decision = f"NOT ({OLD.format(column='decided_at')})" if settle else "0"
         chosen, of_messages = selected_dossiers("dossier", selection), selected_dossiers(_DOSSIER, selection)
@@ -82,11 +85,11 @@ class ClickHouseDossierAudit:
         return whole(found, self._clickhouse, read if selection.finished is None else (*read, DOSSIERS))
 
     def levels(self, agencies: Collection[str]) -> CatalogueLevels:
-        """The levels of the service catalogue; see the contract."""
+        """The levels of the service catalogue; see ``DossierAudit.levels``."""
         return self._levels.of(agencies)
 
     def stored_messages(self, dossiers: Sequence[bytes]) -> pa.Table:
-        """The distinct stored messages of dossiers; see the contract. Scans the codes of all messages."""
+        """The distinct stored messages of dossiers; see ``DossierAudit.stored_messages``. Scans the codes of all messages."""
         parts = [
             self._clickhouse.table(
                 "audit_messages",
@@ -101,7 +104,7 @@ class ClickHouseDossierAudit:
         return pa.concat_tables(parts).unify_dictionaries()
 
     def codes(self, dossiers: Sequence[bytes]) -> Mapping[bytes, str]:
-        """The codes of dossiers; see the contract. Scans the codes of all messages."""
+        """The codes of dossiers; see ``DossierAudit.codes``. Scans the codes of all messages."""
         numbers = {number(dossier): dossier for dossier in dossiers}
         found: dict[bytes, str] = {}
         for some in listed(dossiers):
@@ -117,12 +120,12 @@ class ClickHouseDossierAudit:
         return found
 
     def forget(self, dossiers: Sequence[bytes]) -> None:
-        """Delete dossiers from the index, the corrections and the table of dossiers; see the contract."""
+        """Delete dossiers from the index, the corrections and the table of dossiers; see ``DossierAudit.forget``."""
         delete_dossiers(self._clickhouse, "repair_dossiers", (DOSSIER_INDEX, DOSSIER_CORRECTIONS, DOSSIERS), dossiers)
 
 
 def selected_dossiers(dossier: str, selection: DossierSelection) -> str:
-    """The condition that a dossier is selected; ``dossier``: its number. It needs ``WITH_BOUND``."""
+    """The SQL condition that a dossier is selected; ``dossier``: the SQL of its number. The statement needs ``WITH_BOUND``."""
     share = f"modulo({{}}, {selection.shard.count:d}) = {selection.shard.index:d}".format
     expired = f"FROM {EXPIRED_DOSSIERS} WHERE {IN_FORCE}"
     conditions = [
@@ -147,7 +150,7 @@ def selected_dossiers(dossier: str, selection: DossierSelection) -> str:
 
 
 def is_finished(which: Finished) -> str:
-    """The condition that a row of a dossier says that it is finished."""
+    """The SQL condition on a row of the table of dossiers that its dossier is finished."""
     older_than, quiet = (f"toDateTime64('{to_milliseconds(at)}', 3, 'UTC')" for at in (which.older_than, which.quiet))
     return (
         "state = 'counts' AND greatest(settled_at, given_back_at) > toDateTime64(0, 3, 'UTC') AND notEmpty(times) "

@@ -1,4 +1,4 @@
-"""Reads figures over whole dossiers: one statement for each group over the table ``dossiers``."""
+"""Reads figures over whole dossiers from the table ``dossiers``: one statement for each group of figures."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _DEADLINES: Final = "answer_deadlines"
 
 
 def _at(column: str) -> str:
-    """An instant in milliseconds since 1970; 0 where there is none."""
+    """The SQL of an instant as milliseconds since 1970; 0 where there is none."""
     return f"toUnixTimestamp64Milli({column})"
 
 
@@ -43,13 +43,13 @@ _CLOSED: Final = f"if({_SETTLED} != 0, {_SETTLED}, {_GIVEN_BACK})"
 
 @dataclass(frozen=True, slots=True)
 class _Side:
-    """Dossiers that add to a group by one of their milestones.
+    """Which dossiers add to a group of figures, and to which unit and procedure, those of one milestone.
 
     Attributes:
-        milestone: ``submitted`` or ``settled``, which has unit and procedure.
-        where: which dossiers may add.
-        counts: count -> condition.
-        table: what is read; the table of dossiers unless it is joined with what is sent with the question.
+        milestone: ``submitted`` or ``settled``: the unit and procedure of this milestone count.
+        where: the SQL condition that a dossier may add.
+        counts: name of a count -> SQL condition that a dossier adds to it.
+        table: what is read: the table of dossiers, or its join with a table that is sent with the query.
     """
 
     milestone: str
@@ -59,13 +59,13 @@ class _Side:
 
 
 class ClickHouseDossierFigures:
-    """A ``DossierFigureReader``. Several threads may use it at once."""
+    """Implements ``DossierFigureReader`` with one ClickHouse. Several threads may use an object at once."""
 
     def __init__(self, clickhouse: ClickHouse) -> None:
         self._clickhouse = clickhouse
 
     def counts(self, group: str, question: FigureQuestion) -> GroupCounts:
-        """The counts of a group; see the contract."""
+        """The counts of a group; see ``DossierFigureReader.counts``."""
         if GROUPS[group].in_tallies:
             return self._tallied(group, question)
         names, external = GROUPS[group].counts, _EXTERNAL.get(group, _nothing)(question)
@@ -103,7 +103,7 @@ class ClickHouseDossierFigures:
 
 
 def _selected(side: _Side, names: tuple[str, ...], question: FigureQuestion) -> str:
-    """The sums of a side by unit and part; counts that it does not have are 0."""
+    """The statement that sums the counts of a side by unit and part; counts that the side does not have are 0."""
     parts = {Grouping.UNIT: "''", Grouping.SUB_UNIT: _SUB_UNIT, Grouping.PROCEDURE: f"{side.milestone}_procedure"}
     counts = ", ".join(
         f"toInt64(countIf({side.counts[name]})) AS {name}" if name in side.counts else f"toInt64(0) AS {name}" for name in names
@@ -119,7 +119,7 @@ def _number(day: dt.date) -> int:
 
 
 def _bounds(question: FigureQuestion) -> tuple[int, int]:
-    """The first and the last day of the period as numbers. Both are above 0, the number that stands for no day."""
+    """The first and the last day of the period as numbers of days since 1970. Both are above 0, which stands for no day."""
     return max(1, _number(question.period.start)), max(0, _number(question.period.end))
 
 
@@ -234,7 +234,7 @@ def _answer_deadlines(question: FigureQuestion) -> ExternalTable:
 
 
 def _nothing(_question: FigureQuestion) -> None:
-    """Most questions need no table of their own."""
+    """Send no table with the query, which most questions do not need."""
 
 
 _SIDES: Final[Mapping[str, Callable[[FigureQuestion], list[_Side]]]] = {

@@ -1,4 +1,4 @@
-"""Reads the messages and decisions by which dossiers are judged, many dossiers at once."""
+"""Reads the messages and decisions by which dossiers are judged, of many dossiers at once."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _KEYS_STRUCTURE: Final = "dossier UInt128, agency String, occurred_at DateTime64
 
 
 class ClickHouseDossierHistories:
-    """A ``DossierHistories``. Several threads may use it at once."""
+    """Implements ``DossierHistories`` with one ClickHouse. Several threads may use an object at once."""
 
     def __init__(self, clickhouse: ClickHouse) -> None:
         self._clickhouse = clickhouse
 
     def histories(self, dossiers: pa.Table) -> pa.Table:
-        """The messages and decisions of dossiers; see the contract."""
+        """The messages and decisions of dossiers; see ``DossierHistories.histories``."""
         found = self._clickhouse.table(
             "judged_histories",
             f"SELECT {HISTORY} FROM (SELECT DISTINCT dossier, {_FIELDS} FROM {DOSSIER_INDEX} "  # noqa: S608
@@ -40,7 +40,7 @@ class ClickHouseDossierHistories:
         return found
 
     def long_history(self, dossier: bytes) -> LongHistory:
-        """The messages and decisions of one dossier; see the contract."""
+        """The messages and decisions of one dossier; see ``DossierHistories.long_history``."""
         rows = f"SELECT DISTINCT dossier, {_FIELDS} FROM {DOSSIER_INDEX} WHERE dossier = {literal(dossier)} AND claim = 0"  # noqa: S608
         counted = self._clickhouse.rows(
             "judged_histories",
@@ -57,7 +57,7 @@ class ClickHouseDossierHistories:
         return LongHistory(seen, events, whole(found, self._clickhouse, (DOSSIER_INDEX,)))
 
     def codes(self, rows: pa.Table) -> Mapping[bytes, str]:
-        """The codes of dossiers; see the contract. The primary key of the messages finds each."""
+        """The codes of dossiers; see ``DossierHistories.codes``. The primary key of the messages finds each."""
         keys = pa.table({name: rows.column(name) for name in ("dossier", "agency", "occurred_at", "event_id")})
         keys = keys.set_column(1, "agency", keys.column("agency").cast(pa.string()))
         found = self._clickhouse.table(

@@ -34,7 +34,7 @@ _MORE_THAN_ONE: Final = sum(62 << lane * 6 for lane in range(10))
 
 
 def _has(*statuses: Status) -> str:
-    """Whether there is a message with one of the statuses, when no counter is larger than 1."""
+    """The SQL condition that a dossier has a message with one of the statuses; valid while no counter of ``lanes`` is above 1."""
     return f"bitAnd(lanes, {sum(1 << (status - 1) * 6 for status in statuses)}) != 0"
 
 
@@ -71,7 +71,7 @@ _SUSPECTS_STRUCTURE: Final = "dossier UInt128"
 
 
 class ClickHouseDossierIndex:
-    """A ``DossierIndex``. Several threads may use it at once.
+    """Implements ``DossierIndex`` with one ClickHouse. Several threads may use an object at once.
 
     Args:
         clickhouse: the storage.
@@ -83,17 +83,17 @@ class ClickHouseDossierIndex:
         self._levels = ClickHouseCatalogueLevels(clickhouse) if later_tables else None
 
     def add(self, messages: pa.Table) -> None:
-        """Index messages, and then note their dossiers in ``dossier_changes``; see the contract."""
+        """Index messages, and then note their dossiers in ``dossier_changes``; see ``DossierIndex.add``."""
         self._insert("index_messages", DOSSIER_INDEX, messages)
         if self._notes_changes:
             self._note_changes(messages, "dossier_code" if "dossier_code" in messages.column_names else "dossier")
 
     def suspects(self, codes: pa.Table) -> pa.Table:
-        """The dossiers that are not plain; see the contract."""
+        """The suspects among dossiers; see ``DossierIndex.suspects``."""
         return self._clickhouse.table("find_suspects", _FIND_SUSPECTS, ExternalTable(_BATCH, _BATCH_STRUCTURE, codes))
 
     def histories(self, suspects: pa.Table) -> pa.Table:
-        """All messages and claims of the suspects; see the contract."""
+        """All messages and claims of the suspects; see ``DossierIndex.histories``."""
         return self._clickhouse.table(
             "read_histories",
             f"SELECT {HISTORY}, claim, confirmed FROM {DOSSIER_INDEX} "  # noqa: S608 - names are constants
@@ -102,28 +102,28 @@ class ClickHouseDossierIndex:
         )
 
     def levels(self, agencies: Collection[str]) -> CatalogueLevels:
-        """The levels of the service catalogue; see the contract."""
+        """The levels of the service catalogue; see ``DossierIndex.levels``."""
         return NO_CATALOGUE if self._levels is None else self._levels.of(agencies)
 
     def note(self, notes: pa.Table) -> None:
-        """Write level notes, and then note their dossiers in ``dossier_changes``; see the contract."""
+        """Write level notes, and then note their dossiers in ``dossier_changes``; see ``DossierIndex.note``."""
         self._insert("note_levels", DOSSIER_INDEX, _flagged(notes))
         self._note_changes(notes, "dossier")
 
     def claim(self, claims: pa.Table) -> None:
-        """Record claims; see the contract."""
+        """Record claims; see ``DossierIndex.claim``."""
         self._insert("claim_corrections", DOSSIER_INDEX, _claims(claims, confirmed=False))
 
     def confirm(self, claims: pa.Table) -> None:
-        """Confirm claims; see the contract."""
+        """Confirm claims; see ``DossierIndex.confirm``."""
         self._insert("confirm_corrections", DOSSIER_INDEX, _claims(claims, confirmed=True))
 
     def correct(self, corrections: pa.Table) -> None:
-        """Store corrections; see the contract."""
+        """Store corrections; see ``DossierIndex.correct``."""
         self._insert("insert_corrections", DOSSIER_CORRECTIONS, corrections)
 
     def _note_changes(self, rows: pa.Table, name: str) -> None:
-        """Note each dossier once; ``name``: the column that tells it."""
+        """Note each dossier of the rows once as changed; ``name``: the column with the dossier."""
         self._insert("note_dossiers", DOSSIER_CHANGES, pa.table({name: rows.column(name).unique()}))
 
     def _insert(self, operation: str, table: str, rows: pa.Table) -> None:
@@ -135,5 +135,5 @@ def _claims(claims: pa.Table, *, confirmed: bool) -> pa.Table:
 
 
 def _flagged(rows: pa.Table) -> pa.Table:
-    """The rows with the flag that makes their dossiers suspects."""
+    """The rows with the flag that makes their dossier a suspect."""
     return rows.append_column("flags", pa.array(np.full(rows.num_rows, CLAIM, dtype=np.uint8)))

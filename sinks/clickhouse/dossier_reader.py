@@ -1,4 +1,4 @@
-"""Reads the messages of one dossier."""
+"""Reads the messages of single dossiers."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _READ_AT_ONCE: Final = 20_000
 
 
 class ClickHouseDossierReader:
-    """A ``DossierReader``. Several threads may use it at once."""
+    """Implements ``DossierReader`` with one ClickHouse. Several threads may use an object at once."""
 
     def __init__(self, clickhouse: ClickHouse) -> None:
         self._clickhouse = clickhouse
 
     def messages(self, code: str) -> Sequence[DossierEvent]:
-        """The distinct messages of a dossier; see the contract."""
+        """The distinct messages of a dossier; see ``DossierReader.messages``."""
         rows = self._clickhouse.counted_rows(
             "read_dossier",
             f"SELECT {_FIELDS}, count() OVER () FROM (SELECT DISTINCT {_MESSAGE} FROM {DOSSIER_INDEX} "  # noqa: S608
@@ -46,7 +46,7 @@ class ClickHouseDossierReader:
         return [_event(code, row) for row in rows]
 
     def expired_at(self, code: str) -> dt.datetime | None:
-        """When the messages of a dossier expired; see the contract."""
+        """When the messages of a dossier expired; see ``DossierReader.expired_at``."""
         rows = self._clickhouse.rows(
             "read_dossier",
             f"{WITH_BOUND} SELECT count(), min(expired_at) FROM {EXPIRED_DOSSIERS} WHERE {IN_FORCE} "  # noqa: S608
@@ -57,7 +57,7 @@ class ClickHouseDossierReader:
         return aware(rows[0][1]) if int(rows[0][0]) else None
 
     def messages_of(self, codes: Sequence[str]) -> Mapping[str, Sequence[DossierEvent]]:
-        """The distinct messages of several dossiers; see the contract."""
+        """The distinct messages of several dossiers; see ``DossierReader.messages_of``."""
         rows = self._clickhouse.table(
             "read_dossiers",
             f"SELECT dossier_code, {_FIELDS} FROM "  # noqa: S608

@@ -1,4 +1,4 @@
-"""SQL between the columns of ``dossier_messages`` and ``facts``, the small fields of an indexed message in one number."""
+"""SQL that converts between columns of ``dossier_messages`` and ``facts``, the small fields of a message in one number."""
 
 from __future__ import annotations
 

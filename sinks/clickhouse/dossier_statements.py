@@ -24,23 +24,23 @@ _AT_ONCE: Final = 1_000
 
 
 def number(dossier: bytes) -> int:
-    """The number of a dossier from the 16 bytes that Arrow has for it."""
+    """The number of a dossier as an integer, from its 16 bytes in Arrow."""
     return int.from_bytes(dossier, "little")
 
 
 def literal(dossier: bytes) -> str:
-    """The number of a dossier in SQL."""
+    """The number of a dossier as SQL, from its 16 bytes in Arrow."""
     return f"toUInt128('{number(dossier)}')"
 
 
 def listed(dossiers: Sequence[bytes]) -> Iterator[str]:
-    """Lists of dossiers for ``IN``, each short enough for one statement."""
+    """The numbers of dossiers as lists for ``IN``, each short enough for one statement."""
     for start in range(0, len(dossiers), _AT_ONCE):
         yield ", ".join(map(literal, dossiers[start : start + _AT_ONCE]))
 
 
 def delete_dossiers(clickhouse: ClickHouse, operation: str, tables: Sequence[str], dossiers: Sequence[bytes]) -> None:
-    """Delete the rows of dossiers.
+    """Delete the rows of these dossiers from the tables.
 
     Raises:
         Fatal: the user has a row policy: rows that it hides are not deleted.

@@ -36,15 +36,15 @@ _PERIOD: Final = dt.timedelta(minutes=10)
 
 
 class ClickHouseDossierTable:
-    """A ``DossierTable``. Several threads may use it at once.
+    """Implements ``DossierTable`` with one ClickHouse. Several threads may use an object at once.
 
     Args:
         clickhouse: the storage.
         page: changed dossiers that are looked up at once.
         compared: dossiers of the index that are compared at once.
         marked: dossiers that wait from one mark to the next.
-        shard: the number of this storage among those that share the dossiers; marks of each are at other places.
-        shards: how many do.
+        shard: the number of this shard (from 0); the marks of each shard are at other places.
+        shards: the number of shards.
     """
 
     def __init__(
@@ -61,15 +61,15 @@ class ClickHouseDossierTable:
         self._first_mark = marked - 1 - marked * shard // shards
 
     def now(self) -> dt.datetime:
-        """The server's time."""
+        """The time of the server's clock."""
         return aware(self._clickhouse.rows("server_time", "SELECT now64(3, 'UTC')")[0][0])
 
     def write(self, rows: pa.Table) -> None:
-        """Store rows; see the contract."""
+        """Store rows; see ``DossierTable.write``."""
         self._clickhouse.insert("write_dossiers", DOSSIERS, rows.column_names, arrow_stream(rows), "ArrowStream", **WRITE)
 
     def rows(self, first: bytes, last: bytes) -> pa.Table:
-        """The rows of dossiers; see the contract."""
+        """The rows of dossiers; see ``DossierTable.rows``."""
         names = ", ".join("toString(state) AS state" if name == "state" else name for name in ROW_SCHEMA.names)
         found = self._clickhouse.table(
             "compare_dossiers",
@@ -80,22 +80,22 @@ class ClickHouseDossierTable:
         return found
 
     def note(self, dossiers: pa.Table) -> None:
-        """Note a change of dossiers; see the contract."""
+        """Note a change of dossiers; see ``DossierTable.note``."""
         body = arrow_stream(dossiers.select(["dossier"]))
         self._clickhouse.insert("note_dossiers", DOSSIER_CHANGES, ["dossier"], body, "ArrowStream", **WRITE)
 
     def forget(self, dossiers: pa.Table) -> None:
-        """Delete the rows of dossiers; see the contract."""
+        """Delete the rows of dossiers; see ``DossierTable.forget``."""
         delete_dossiers(self._clickhouse, "forget_dossiers", (DOSSIERS,), dossiers.column("dossier").to_pylist())
 
     def keep(self, dossiers: pa.Table) -> None:
-        """Keep the rows of dossiers as they are; see the contract."""
+        """Keep the rows of dossiers as they are; see ``DossierTable.keep``."""
         for some in listed(dossiers.column("dossier").to_pylist()):
             self._clickhouse.command("keep_dossiers", keep_sql(f"dossier IN ({some})"), None, **WRITE)
         refuse_hidden_rows(self._clickhouse, (DOSSIERS,))
 
     def waiting(self, noted: Noted, *, after: bytes | None = None, until: bytes | None = None) -> WaitingPage:
-        """The first dossiers that wait; see the contract."""
+        """The first dossiers that wait; see ``DossierTable.waiting``."""
         changed = self._clickhouse.table(
             "changed_dossiers",
             "SELECT dossier, max(dossier_code) AS dossier_code, min(noted_at) AS first, max(noted_at) AS last "  # noqa: S608
@@ -117,7 +117,7 @@ class ClickHouseDossierTable:
         return WaitingPage(changed, last)
 
     def waiting_total(self, noted: Noted) -> WaitingTotal:
-        """All dossiers that wait; see the contract."""
+        """All dossiers that wait; see ``DossierTable.waiting_total``."""
         found, oldest, marks = 0, None, list[bytes]()
         for page in self._pages(noted):
             marks += page.column("dossier")[(self._first_mark - found) % self._marked :: self._marked].to_pylist()
@@ -127,11 +127,11 @@ class ClickHouseDossierTable:
         return WaitingTotal(found, oldest, marks)
 
     def waiting_since(self, asked_at: dt.datetime) -> int:
-        """How many dossiers wait; see the contract."""
+        """How many dossiers wait; see ``DossierTable.waiting_since``."""
         return self.waiting_total(Noted(until=asked_at)).dossiers
 
     def periods_of_changes(self, before: dt.datetime) -> Sequence[Noted]:
-        """The periods of changes that are over; see the contract."""
+        """The periods of changes that are over; see ``DossierTable.periods_of_changes``."""
         rows = self._clickhouse.rows(
             "periods_of_changes",
             f"SELECT DISTINCT toStartOfTenMinutes(noted_at, 'UTC') AS start FROM {DOSSIER_CHANGES} "  # noqa: S608
@@ -142,15 +142,17 @@ class ClickHouseDossierTable:
         return [_period(start) for start in starts if start + _PERIOD <= before]
 
     def drop_changes(self, period: Noted) -> None:
-        """Delete the changes of a period; see the contract."""
+        """Delete the changes of a period; see ``DossierTable.drop_changes``."""
         assert period.since is not None
         self._clickhouse.command("drop_changes", f"ALTER TABLE {DOSSIER_CHANGES} DROP PARTITION '{to_seconds(period.since)}'")
 
     def compare_with_index(self, *, after: bytes | None = None) -> CheckedPage:
-        """Compare rows with the index; see the contract.
+        """Compare rows with the index; see ``DossierTable.compare_with_index``.
 
-        Rows are read between two looks at the index: a row that knows less than the first look, or more than the second, differs.
-        A dossier whose changes are kept does not: it is judged because of them. One whose messages expired is not compared.
+        Rows are read between two reads of the index: a row that knows less than the first read, or more than the second, differs.
+        A dossier with a stored change does not differ: it will be judged because of the change. Dossiers whose messages expired
+        are
+        not compared.
         """
         indexed = self._seen_of_index(f"{_beyond(after)} ", f"ORDER BY dossier LIMIT {self._compared}")
         last = indexed.column("dossier")[-1].as_py() if indexed.num_rows == self._compared else None
@@ -185,7 +187,7 @@ class ClickHouseDossierTable:
         return CheckedPage(pa.table({"dossier": pa.array(agreeing, pa.binary(16))}), differing, last)
 
     def _seen_of_index(self, condition: str, order: str, some: pa.Table | None = None) -> pa.Table:
-        """``dossier`` and how many distinct messages and decisions of it are indexed; without those with a tombstone."""
+        """``dossier`` and how many distinct messages and decisions of it are indexed; dossiers with a tombstone are omitted."""
         return self._clickhouse.table(
             "compare_dossiers",
             "SELECT dossier, uniqExact(occurred_at, event_id, agency, procedure_code, due_at, facts) AS seen "  # noqa: S608
@@ -206,7 +208,7 @@ class ClickHouseDossierTable:
 
 
 def keep_sql(where: str) -> str:
-    """The statement that writes rows of dossiers again, as judged later than any change."""
+    """The statement that writes rows of dossiers again as judged later than any change, so that these dossiers never wait."""
     kept = f"SELECT * FROM {DOSSIERS} FINAL WHERE {where} AND judged_at < {_FOR_EVER}"  # noqa: S608 - names are constants
     return f"INSERT INTO {DOSSIERS} SELECT * REPLACE ({_FOR_EVER} AS judged_at) FROM ({kept})"  # noqa: S608
 

@@ -34,7 +34,10 @@ _CONNECTION = re.compile(
 
 
 def translate(error: Exception, target: Target) -> SinkError:
-    """The error as a ``SinkError``, see ``sinks.clickhouse.error_codes``. A code that is not listed there is Fatal."""
+    """Translate an error of a call into a ``SinkError``; see ``sinks.clickhouse.error_codes``.
+
+    A code not listed there gives ``Fatal``.
+    """
     code = getattr(error, "code", None)
     text = f"{target.display_name}: {_first_line(error)}"
     if code in RETRYABLE:
@@ -51,12 +54,12 @@ def translate(error: Exception, target: Target) -> SinkError:
 
 
 def code_of(error: SinkError) -> int | None:
-    """ClickHouse's code of a translated error; None when no server answered, or something else than a server failed."""
+    """ClickHouse's code of a translated error; None when no server answered, or the error did not come from a server."""
     return getattr(error.__cause__, "code", None)
 
 
 def translate_garbled(error: Exception, target: Target, operation: str) -> SinkError:
-    """The error of a parser: an answer that broke off is Retryable, one that ClickHouse does not give is Fatal."""
+    """Translate an error of parsing an answer: ``Retryable`` if the answer broke off, ``Fatal`` if ClickHouse never sends it."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, _NO_ANSWER):
@@ -71,10 +74,10 @@ def translate_garbled(error: Exception, target: Target, operation: str) -> SinkE
 
 
 def require_empty(summary: Mapping[str, str], target: Target, operation: str) -> None:
-    """Check that a server says of an empty answer that it is empty: no rows have no bytes, as an answer that was cut has none.
+    """Check that the server confirms that an empty answer is empty, because an answer that was cut off may have no bytes either.
 
     Args:
-        summary: of the answer (the header X-ClickHouse-Summary).
+        summary: the header X-ClickHouse-Summary of the answer.
         target: the server.
         operation: names the call.
 

@@ -12,7 +12,7 @@ _MOST_PARTITIONS: Final = 1 << 20
 
 
 def milliseconds(span: dt.timedelta) -> int:
-    """A duration as ClickHouse takes it."""
+    """A duration in whole milliseconds, as the parameters of queries take it."""
     return round(span.total_seconds() * 1000)
 
 

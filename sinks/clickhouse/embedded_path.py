@@ -1,7 +1,9 @@
-"""The path that the embedded engine is given, for folders with any name.
+"""The path that is given to the embedded engine, so that its folder can have any name.
 
-chDB reads its path as a URI (options follow ``?``) and as UTF-8 under any locale. For other names it is given the entry of the
-open folder below /proc, which has a plain name and refers to exactly this folder, also after a restart with another descriptor.
+chDB reads its path as a URI (options follow ``?``) and as UTF-8 under any locale. For a name that chDB would read otherwise, the
+folder is opened and the path of the descriptor below /proc is given, which has a plain name and leads to exactly this folder,
+also
+after a restart with another descriptor.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ _ENGINE_FOLDERS = ("metadata", "store")
 
 
 def has_plain_name(folder: Path) -> bool:
-    """Whether the engine reads the folder's name as the file system does."""
+    """Whether the embedded engine reads the name of the folder as the file system does."""
     return str(folder).isascii() and "?" not in str(folder)
 
 
@@ -38,16 +40,16 @@ def open_folder(folder: Path) -> int | None:
 
 
 def engine_path(folder: Path, descriptor: int | None) -> str:
-    """The path to give to the engine."""
+    """The path to give to the engine: the folder, or the path of the open descriptor below /proc."""
     # "file:" prevents the driver from resolving the link back into the name.
     return str(folder) if descriptor is None else f"file:/proc/self/fd/{descriptor}"
 
 
 def _refuse_misplaced(folder: Path) -> None:
-    """Earlier versions let the engine cut the path at ``?``. Starting with an empty folder would hide the data stored there.
+    """Raise an error when an earlier version, which cut the path at ``?``, may have stored the data under the cut path.
 
     Raises:
-        Fatal: the data may be in the folder with the cut path.
+        Fatal: the data may be in the folder with the cut path. An empty folder would hide it.
     """
     cut = Path(str(folder).partition("?")[0])
     if cut == folder or not all((cut / name).is_dir() for name in _ENGINE_FOLDERS):

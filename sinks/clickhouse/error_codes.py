@@ -1,4 +1,4 @@
-"""ClickHouse error codes by consequence: wait and repeat, dead-letter the rows, or stop. Codes that are not listed stop, too.
+"""ClickHouse error codes by consequence: wait and repeat, dead-letter the rows, or stop. A code that is not listed means stop.
 
 Names and numbers are those of src/Common/ErrorCodes.cpp; a test compares each with the real server. ``source`` tells where in
 ClickHouse the code is thrown, and why it has this consequence. docs/errors.md shows the same tables.
@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 
 class RetryCode(NamedTuple):
-    """The same request may succeed later without intervention; ``pause``: seconds before the first retry."""
+    """A code after which the same request may succeed later without intervention; ``pause``: seconds before the first retry."""
 
     name: str
     pause: float
@@ -18,14 +18,14 @@ class RetryCode(NamedTuple):
 
 
 class RefusedCode(NamedTuple):
-    """At least one of the rows can never be stored as it is."""
+    """A code that says that at least one of the rows can never be stored as it is."""
 
     name: str
     source: str
 
 
 class FatalCode(NamedTuple):
-    """Neither waiting nor skipping rows helps; ``remedy``: what a person has to do."""
+    """A code after which neither waiting nor skipping rows helps; ``remedy``: what a person has to do."""
 
     name: str
     source: str

@@ -18,7 +18,7 @@ _NUMBER: Final = f"(SELECT {DOSSIER} FROM (SELECT {{code:String}} AS dossier_cod
 
 
 class ClickHouseExclusions:
-    """An ``ExclusionStore``. Several threads may use it at once.
+    """Implements ``ExclusionStore`` with one ClickHouse. Several threads may use an object at once.
 
     Args:
         clickhouse: the storage.
@@ -29,9 +29,9 @@ class ClickHouseExclusions:
         self._clickhouse, self._new_id = clickhouse, new_id
 
     def decide(self, code: str, *, excluded: bool, reason: str, name: str) -> ExclusionDecision:
-        """Store a decision; see the contract.
+        """Store a decision; see ``ExclusionStore.decide``.
 
-        The time is the server's, or just after the decision before if the server's clock was set back.
+        The time of the decision is the server's, or 1 ms after the latest decision if the server's clock was set back.
 
         Raises:
             Retryable: the decision was stored and cannot be read.
@@ -51,7 +51,7 @@ class ClickHouseExclusions:
         raise Retryable(f"{self._clickhouse.target.display_name}: the decision about {code!r} was stored and cannot be read.")
 
     def decisions(self, code: str) -> Sequence[ExclusionDecision]:
-        """All decisions about a dossier; see the contract."""
+        """All decisions about a dossier; see ``ExclusionStore.decisions``."""
         rows = self._clickhouse.counted_rows(
             "read_exclusions",
             f"SELECT decided_at, toString(id), excluded, reason, name, count() OVER () FROM {DOSSIER_EXCLUSIONS} "  # noqa: S608
@@ -65,7 +65,7 @@ class ClickHouseExclusions:
         ]
 
     def excluded(self) -> Mapping[str, ExclusionDecision]:
-        """Every dossier that is excluded now; see the contract."""
+        """Every dossier that is excluded now; see ``ExclusionStore.excluded``."""
         rows = self._clickhouse.counted_rows(
             "read_exclusions",
             "SELECT dossier_code, argMax((decided_at, toString(id), excluded, reason, name), (decided_at, hex(id))) AS last, "  # noqa: S608

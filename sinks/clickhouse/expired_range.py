@@ -1,4 +1,4 @@
-"""Refuses questions about messages that have expired: an answer from those that are left would look whole."""
+"""Refuses questions that need messages which have expired: an answer from the remaining messages would look complete."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sinks.tables import EXPIRATION_RUNS
 
 
 def refuse_expired(clickhouse: ClickHouse, first: dt.date) -> None:
-    """Check that the messages of a civil day and of all later ones are there. Only reads.
+    """Check that no message of a civil day or of any later day has expired. Only reads.
 
     Raises:
         ConfigurationError: messages of finished dossiers have expired that may be of this day or of a later one.
@@ -24,6 +24,6 @@ def refuse_expired(clickhouse: ClickHouse, first: dt.date) -> None:
     if int(rows[0][0]) and day_start(first) < (older_than := aware(rows[0][1])):
         whole = older_than.astimezone(VIETNAM).date()
         raise ConfigurationError(
-            f"Messages of finished dossiers before {whole} have expired, so what is left from {first} on is not all.",
+            f"Messages of finished dossiers before {whole} have expired, so the messages from {first} on are incomplete.",
             remedy=f"Begin at {whole}. Reports, boards and alerts do not need them: their figures are kept (docs/retention.md).",
         )

@@ -1,8 +1,9 @@
-"""SQL about expired messages: which runs of the retention are in force, and which messages a statement passes over.
+"""SQL about expired messages: which runs of the retention are in force, and which messages a statement skips because of them.
 
-A statement that counts reads the bound once, and with it decides two things: which rows of ``expired_messages`` it adds, and
-which messages and corrections it passes over because their event is among them. So at every moment each event counts in one of
-the two forms, whether its messages are deleted yet or not, and also when they are sent again, with the same contents or others.
+A statement that counts reads the bound (the runs in force) once, and decides two things with it: which rows of
+``expired_messages`` it adds, and which messages and corrections it skips because their event is among these rows. So at every
+moment each event counts in one of the two forms, whether its messages are deleted yet or not, and also when they are sent again,
+with the same contents or others.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ IN_FORCE: Final = f"(generation <= tupleElement({_BOUND}, 1) AND NOT has(tupleEl
 
 
 def _hash(dossier: str, status: str) -> str:
-    """The hash by which an event is known; the same as the default of the column (migration 0021)."""
+    """The SQL of the hash that identifies an event; equal to the default of the column in migration 0021."""
     return f"sipHash128(toUInt128({dossier}), toUnixTimestamp64Milli(occurred_at), event_id, toString(agency), toUInt8({status}))"
 
 
@@ -44,9 +45,10 @@ EVENT_OF: Final = {
 
 
 def kept(table: str, within: str) -> str:
-    """The condition that a row of a table is not passed over.
+    """The SQL condition that a row of a table counts, because its event has not expired.
 
-    Without expired messages in the range ClickHouse finds the first part of the condition to be constant, and reads nothing more.
+    If no messages of the range have expired, ClickHouse finds the first part of the condition to be constant and reads nothing
+    more.
 
     Args:
         table: messages or corrections.
@@ -57,7 +59,7 @@ def kept(table: str, within: str) -> str:
 
 
 def expired_count(name: str) -> str:
-    """What an expired message adds to a count: 0 or 1."""
+    """The SQL of what an expired message adds to a count: 0 or 1."""
     if name == "events":
         return f"toInt64(NOT bitTest(counts_as, {_REPEAT}))"
     return f"toInt64(bitTest(counts_as, {BITS.index(name)}))"

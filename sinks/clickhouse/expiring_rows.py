@@ -1,6 +1,6 @@
 """Refuses tables that delete rows by themselves (TTL): an old event would be deleted on insert, without an error.
 
-A TTL that moves or recompresses rows changes no figure. A TTL of a column deletes its values and is refused, too.
+A TTL that only moves or recompresses rows is accepted: it changes no figure. A TTL of a column deletes values and is refused.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ _HARMLESS: Final = re.compile(r" TO (?:DISK|VOLUME) | RECOMPRESS ")
 
 
 def refuse_expiring_rows(clickhouse: ClickHouse, tables: Sequence[str]) -> None:
-    """Check that none of these tables deletes rows or values by itself. Only reads.
+    """Check that no TTL of these tables deletes rows or values. Only reads.
 
     Raises:
-        Fatal: a table does; the message names it.
+        Fatal: a TTL does; the message names the table.
     """
     if clickhouse.target.folder is not None:
         return  # only this process can change the tables of the embedded engine

@@ -58,11 +58,11 @@ _IS_MESSAGE: Final = "claim = 0 AND bitAnd(facts, 15) != 0"
 
 
 class ClickHouseMessageExpiry:
-    """A ``MessageExpiry``.
+    """Implements ``MessageExpiry`` with one ClickHouse.
 
     Args:
         clickhouse: one server, or one shard.
-        grace: see ``_GRACE``.
+        grace: seconds to wait before and after a switch, see ``_GRACE``.
         patience: how long to wait for a deletion (seconds).
         wait: sleeps for some seconds.
     """
@@ -79,7 +79,7 @@ class ClickHouseMessageExpiry:
         self._runs = ExpiryRuns(clickhouse)
 
     def begin(self, older_than: dt.datetime) -> int:
-        """Begin a run; see the contract."""
+        """Begin a run; see ``MessageExpiry.begin``."""
         rows = self._clickhouse.rows("begin_expiry", f"SELECT max(generation) FROM {EXPIRATION_RUNS}")  # noqa: S608
         refuse_hidden_rows(self._clickhouse, (EXPIRATION_RUNS,))
         run = int(rows[0][0]) + 1
@@ -87,7 +87,7 @@ class ClickHouseMessageExpiry:
         return run
 
     def waiting(self, finished: Finished) -> Waiting:
-        """All finished dossiers; see the contract."""
+        """All finished dossiers; see ``MessageExpiry.waiting``."""
         rows = self._clickhouse.rows(
             "find_finished",
             f"SELECT count(), sum(length(times)) FROM {DOSSIERS} FINAL WHERE {is_finished(finished)}",  # noqa: S608
@@ -97,7 +97,7 @@ class ClickHouseMessageExpiry:
         return Waiting(int(rows[0][0]), int(rows[0][1]))
 
     def candidates(self, selection: DossierSelection) -> pa.Table:
-        """Finished dossiers; see the contract."""
+        """Finished dossiers; see ``MessageExpiry.candidates``."""
         assert selection.finished is not None
         chosen = f"{selected_dossiers('dossier', replace(selection, finished=None))} AND {is_finished(selection.finished)}"
         found = self._clickhouse.table(
@@ -109,13 +109,13 @@ class ClickHouseMessageExpiry:
         return found
 
     def record(self, run: int, messages: pa.Table, dossiers: pa.Table) -> None:
-        """Store what messages count as; see the contract."""
+        """Store what messages count as; see ``MessageExpiry.record``."""
         for table, rows in ((EXPIRED_MESSAGES, messages), (EXPIRED_DOSSIERS, dossiers)):
             numbered = rows.append_column("generation", pa.array([run] * rows.num_rows, pa.uint32()))
             self._clickhouse.insert("record_expiry", table, numbered.column_names, arrow_stream(numbered), "ArrowStream", **WRITE)
 
     def switch(self, run: int) -> None:
-        """Let a run count; see the contract."""
+        """Put a run in force; see ``MessageExpiry.switch``."""
         self._wait(self._grace)
         known = self._runs.states()
         mine = known.get(run, RunState())
@@ -129,7 +129,7 @@ class ClickHouseMessageExpiry:
             raise _busy()
 
     def entomb(self, run: int) -> None:
-        """Write tombstones, and keep the rows of dossiers; see the contract."""
+        """Write tombstones, and keep the rows of dossiers; see ``MessageExpiry.entomb``."""
         self._clickhouse.command(
             "entomb_dossiers",
             f"INSERT INTO {DOSSIER_INDEX} (dossier, occurred_at, event_id, agency, procedure_code, due_at, facts, flags) "  # noqa: S608
@@ -142,7 +142,7 @@ class ClickHouseMessageExpiry:
         refuse_hidden_rows(self._clickhouse, (EXPIRED_DOSSIERS, DOSSIERS))
 
     def late(self, run: int) -> pa.Array:
-        """Dossiers of which more is indexed than was recorded; see the contract."""
+        """Dossiers of which more is indexed than was recorded; see ``MessageExpiry.late``."""
         found = self._clickhouse.table(
             "find_late_messages",
             "SELECT dossier FROM (SELECT dossier, uniqExact(occurred_at, event_id, agency, procedure_code, due_at, facts) AS now "  # noqa: S608
@@ -156,7 +156,10 @@ class ClickHouseMessageExpiry:
         return found.column("dossier").combine_chunks()
 
     def remove(self, runs: Sequence[int]) -> None:
-        """Delete the messages of runs; see the contract. In a month also those of other runs, which came again since."""
+        """Delete the messages of runs, and in the same months those of other runs that came again.
+
+        See ``MessageExpiry.remove``.
+        """
         numbers = ", ".join(f"{run:d}" for run in runs)
         if not numbers:
             return
@@ -188,11 +191,11 @@ class ClickHouseMessageExpiry:
         )
 
     def finish(self, run: int) -> None:
-        """Record that a run is finished; see the contract."""
+        """Record that a run is finished; see ``MessageExpiry.finish``."""
         self._runs.note(run, "finished")
 
     def runs(self) -> Runs:
-        """The runs that need something; see the contract."""
+        """The runs that need something; see ``MessageExpiry.runs``."""
         states = sorted(self._runs.states().items())
         return Runs(
             tuple(run for run, state in states if not state.out and not state.finished),
@@ -200,7 +203,7 @@ class ClickHouseMessageExpiry:
         )
 
     def give_up(self, run: int) -> None:
-        """Give a run up; see the contract. Its rows are deleted only when it can never be in force."""
+        """Give up a run; see ``MessageExpiry.give_up``. Its rows are deleted only when the run can never be in force."""
         self._runs.note(run, "void")
         self._wait(self._grace)
         if not self._runs.states()[run].out:
@@ -210,7 +213,7 @@ class ClickHouseMessageExpiry:
         refuse_hidden_rows(self._clickhouse, (EXPIRED_MESSAGES, EXPIRED_DOSSIERS))
 
     def total(self) -> ExpiredTotal:
-        """What expired so far; see the contract."""
+        """What expired so far; see ``MessageExpiry.total``."""
         of_expired = f"dossier IN (SELECT dossier FROM {EXPIRED_DOSSIERS} WHERE {IN_FORCE})"  # noqa: S608
         left = f"FROM {DOSSIER_INDEX} WHERE {of_expired} AND {_IS_MESSAGE}"
         event = EVENT_OF[DOSSIER_INDEX]
@@ -230,7 +233,7 @@ class ClickHouseMessageExpiry:
         return ExpiredTotal(int(messages), int(dossiers), aware(older_than), int(late))
 
     def sizes(self) -> Sequence[TableSize]:
-        """The sizes of tables; see the contract."""
+        """The sizes of tables; see ``MessageExpiry.sizes``."""
         rows = self._clickhouse.rows(
             "read_sizes",
             "SELECT name, sum(rows), sum(bytes_on_disk), min(partition) FROM (SELECT arrayJoin({tables:Array(String)}) AS name) "
@@ -242,7 +245,10 @@ class ClickHouseMessageExpiry:
         return [found[table] for table in _TABLES]
 
     def _delete(self, table: str, what: str) -> None:
-        """Delete rows, and wait for some time until they are gone. They are passed over anyway: a server may take its time."""
+        """Delete rows, and wait at most ``patience`` for the deletion.
+
+        A slow deletion is harmless: statements skip these rows.
+        """
         self._clickhouse.command("remove_expired", f"ALTER TABLE {table} DELETE {what}", None, **_DELETING)
         asked = (
             "SELECT count() FROM system.mutations WHERE database = currentDatabase() AND table = {table:String} AND NOT is_done"
@@ -257,7 +263,7 @@ class ClickHouseMessageExpiry:
             return
 
     def _wait_for_older_statements(self) -> None:
-        """Wait until no statement runs that may have read the bound before the last switch, and not its tables yet."""
+        """Wait until every statement has ended that may have read the bound before the last switch and not its tables yet."""
         began = time.monotonic()
         asked = "SELECT count() FROM system.processes WHERE elapsed > {seconds:Float64} AND query_id != queryID()"
         try:

@@ -1,4 +1,4 @@
-"""The runs in which messages expire: which step of each is recorded."""
+"""The runs of the retention, in which messages expire: records and reads their steps."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from sinks.tables import EXPIRATION_RUNS
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """What is known of a run.
+    """What is recorded about a run.
 
     Attributes:
-        is_begun: it was begun, and neither switched on nor given up.
-        finished: everything of it is done.
-        out: it is not in force: not switched on, or given up before that.
-        writers: how many programs began a run of this number.
-        seconds: its age.
-        older_than: messages before this instant expire in it.
+        is_begun: the run was begun, and neither switched on nor given up.
+        finished: every step of the run is done.
+        out: the run is not in force: it was not switched on, or was given up before.
+        writers: how many programs began a run with this number.
+        seconds: the age of the run.
+        older_than: messages before this instant expire in the run.
     """
 
     is_begun: bool = False
@@ -54,7 +54,7 @@ class ExpiryRuns:
         )
 
     def states(self) -> dict[int, RunState]:
-        """Every run."""
+        """The state of every run: number -> state."""
         rows = self._clickhouse.rows(
             "read_expiry",
             "SELECT generation, NOT switched AND NOT void, finished, out, writers, "  # noqa: S608

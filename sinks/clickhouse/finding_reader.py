@@ -1,4 +1,4 @@
-"""Reads the dossiers that may have a finding. The condition in SQL is a superset; ``domain.findings`` decides."""
+"""Reads the dossiers that may have a finding. The SQL condition may select too many dossiers; ``domain.findings`` decides."""
 
 from __future__ import annotations
 
@@ -60,12 +60,12 @@ _UNLIKE_CATALOGUE: Final = (
 
 
 def _first(condition: str) -> str:
-    """The place in the order of the first message with a condition."""
+    """The SQL of the place, in the order of messages, of the first message that meets a condition."""
     return f"min(if({condition}, {_ORDER}, {_NEVER}))"
 
 
 def _last(condition: str) -> str:
-    """The place in the order of the last message with a condition, or -1."""
+    """The SQL of the place, in the order of messages, of the last message that meets a condition; -1 without one."""
     return f"max(if({condition}, {_ORDER}, toInt64(-1)))"
 
 
@@ -111,13 +111,13 @@ _MAY_HAVE_FINDING: Final = " OR ".join(
 
 
 class ClickHouseFindingReader:
-    """A ``FindingReader``. Several threads may use it at once."""
+    """Implements ``FindingReader`` with one ClickHouse. Several threads may use an object at once."""
 
     def __init__(self, clickhouse: ClickHouse) -> None:
         self._clickhouse = clickhouse
 
     def messages_within(self, scope: FindingScope) -> int:
-        """How many messages lie in the scope; see the contract."""
+        """How many messages lie in the scope; see ``FindingReader.messages_within``."""
         refuse_expired(self._clickhouse, scope.period.start)
         sql = f"SELECT count() FROM {DOSSIER_MESSAGES} WHERE {_within(scope)}"  # noqa: S608 - names are constants
         rows = self._clickhouse.rows("count_messages", sql, _parameters(scope), **BACKGROUND_SPILLING)
@@ -125,7 +125,7 @@ class ClickHouseFindingReader:
         return int(rows[0][0])
 
     def histories(self, scope: FindingScope, shard: HashShard) -> Iterator[pa.RecordBatch]:
-        """All messages and decisions of dossiers that may have a finding; see the contract."""
+        """All messages and decisions of dossiers that may have a finding; see ``FindingReader.histories``."""
         chosen = (
             f"SELECT {DOSSIER} AS dossier FROM {DOSSIER_MESSAGES} "  # noqa: S608
             f"WHERE {_within(scope)} AND ({DOSSIER}) % {{count:UInt32}} = {{index:UInt32}}"
@@ -146,7 +146,7 @@ class ClickHouseFindingReader:
         return whole(found, self._clickhouse, (DOSSIER_MESSAGES, DOSSIER_INDEX, CATALOGUE_ENTRIES, CATALOGUE_LOADS))
 
     def codes_of(self, messages: Mapping[bytes, DossierEvent]) -> Mapping[bytes, str]:
-        """The codes of dossiers; see the contract. The primary key of the messages finds each."""
+        """The codes of dossiers; see ``FindingReader.codes_of``. Each message is found by the primary key."""
         if not messages:
             return {}
         numbers = {int.from_bytes(dossier, "little"): dossier for dossier in messages}
@@ -179,6 +179,6 @@ def _parameters(scope: FindingScope) -> dict[str, Any]:
 
 
 def _text(value: str) -> str:
-    """A text as SQL."""
+    """A text as an SQL literal."""
     escaped = value.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"

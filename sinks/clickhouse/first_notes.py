@@ -14,7 +14,9 @@ _IN_ORDER: Final[dict[str, Any]] = {"optimize_aggregation_in_order": 1, "optimiz
 
 
 def note_every_dossier(clickhouse: ClickHouse, *, at_once: int = _AT_ONCE) -> None:
-    """Note every dossier of the index. It may end anywhere and be repeated: a dossier may be noted twice.
+    """Note every dossier of the index as changed.
+
+    The call may break off anywhere and be repeated: noting a dossier twice is harmless.
 
     Raises:
         Fatal: a row policy hides dossiers.

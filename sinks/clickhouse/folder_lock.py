@@ -15,7 +15,7 @@ def lock_folder(folder: Path) -> IO[str]:
     """Create the folder if it is missing and lock it. Closing the returned file releases the lock.
 
     Raises:
-        Fatal: another process uses the folder, or it cannot be written.
+        Fatal: another process uses the folder, or the folder cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

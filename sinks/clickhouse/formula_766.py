@@ -1,6 +1,6 @@
 """Formula 2.1 of the 766 index as SQL over the events of a dossier; ``domain.due_dates.by_766`` states the rule.
 
-No lambda reads an array from outside: ClickHouse would copy it once for each element.
+No lambda reads an array from outside: ClickHouse would copy that array once for each element.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ _ENDS_UNSETTLED: Final = "x IN (3, 7, 8)"
 
 
 def day_of(milliseconds: str) -> str:
-    """The civil day of Viet Nam, as days since 1970, of an instant in milliseconds; 0 for 0, which stands for none."""
+    """The SQL of the civil day (Viet Nam) of an instant in milliseconds since 1970, as days since 1970.
+
+    0 for 0, which means none.
+    """
     return f"intDiv({milliseconds} + 25200000, 86400000)"
 
 
@@ -42,7 +45,7 @@ def result_766(end: int) -> str:
 
 
 def _columns(end: int) -> Mapping[str, str]:
-    """Each column and its expression; s, t and d are status, time and due date of each event that is read."""
+    """Each column and its SQL expression; s, t and d are status, time and due date of each event that is read."""
     simple = _result(statuses="statuses", is_late="0", due="due_ms", worked="simple_end", began="simple_begin")
     other = _result(statuses="s", is_late="is_late", due="due", worked="worked", began="began")
     return {

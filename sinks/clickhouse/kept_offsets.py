@@ -41,13 +41,13 @@ _MESSAGES: Final = (
 
 
 class KeptOffsets:
-    """The part of a ``TallyAudit`` that compares storage and topic."""
+    """The part of a ``TallyAudit`` that compares the storage with the topic in Kafka."""
 
     def __init__(self, clickhouse: ClickHouse) -> None:
         self._clickhouse = clickhouse
 
     def newest_positions(self, topic: str) -> Mapping[int, int]:
-        """The highest kept offset of each partition; see the contract."""
+        """The highest kept offset of each partition; see ``TallyAudit.newest_positions``."""
         union = " UNION ALL ".join(
             f"SELECT partition, max(offset) AS highest FROM {table} WHERE topic = {{topic:String}} GROUP BY partition"  # noqa: S608
             for table in _TABLES
@@ -62,7 +62,7 @@ class KeptOffsets:
         return {int(partition): int(highest) for partition, highest in rows}
 
     def unread(self, topic: str) -> Sequence[UnreadRange]:
-        """Recorded ranges of offsets that were never read; see the contract."""
+        """Recorded ranges of offsets that were never read; see ``TallyAudit.unread``."""
         rows = self._clickhouse.rows(
             "audit_unread",
             f"SELECT DISTINCT partition, first_offset, end_offset, consumer_group, toString(cause) FROM {UNREAD_OFFSETS} "  # noqa: S608
@@ -77,7 +77,10 @@ class KeptOffsets:
         ]
 
     def kept_within(self, topic: str, ranges: Sequence[tuple[int, int, int]]) -> Sequence[int]:
-        """For each range, how many distinct offsets are accounted for; see the contract. Each query scans all positions once."""
+        """For each range, how many distinct offsets are accounted for; see ``TallyAudit.kept_within``.
+
+        Each query scans all positions once.
+        """
         parts = (ranges[start : start + _RANGES_PER_QUERY] for start in range(0, len(ranges), _RANGES_PER_QUERY))
         counts = [count for part in parts for count in self._kept_within(topic, part)]
         refuse_hidden_rows(self._clickhouse, _TABLES)
@@ -94,7 +97,7 @@ class KeptOffsets:
         return [int(count) for count in rows[0]]
 
     def missing(self, messages: pa.Table) -> Sequence[tuple[int, int]]:
-        """Messages that are not kept in any form; see the contract."""
+        """Messages that are not kept in any form; see ``TallyAudit.missing``."""
         found: list[tuple[int, int]] = []
         for start in range(0, messages.num_rows, _MESSAGES_PER_QUERY):
             found += self._missing(messages.slice(start, _MESSAGES_PER_QUERY))
@@ -102,7 +105,7 @@ class KeptOffsets:
         return sorted(found)
 
     def _missing(self, messages: pa.Table) -> list[tuple[int, int]]:
-        """One query's part of ``missing``. The messages are parameters, since a read-only user can create no table for them."""
+        """Run one query for some messages of ``missing``. It sends them as parameters: a read-only user can create no table."""
         columns = {
             name: messages.column(name).to_pylist() if name in messages.column_names else [None] * messages.num_rows
             for name in _MESSAGE_FIELDS
@@ -150,7 +153,7 @@ class KeptOffsets:
 
 
 def _at_positions(tables: Sequence[str]) -> str:
-    """The partitions and offsets of messages whose position a row of one of these tables carries."""
+    """The SQL of the partitions and offsets that rows of these tables carry."""
     return " UNION ALL ".join(
         f"SELECT partition, offset FROM {table} WHERE {_POSITION} IN (SELECT {_POSITION} FROM {_MESSAGES})"  # noqa: S608
         for table in tables

@@ -20,7 +20,7 @@ _NAME = re.compile(r"^(\d{4})_([a-z0-9_]+)\.sql$")
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One numbered file: statements separated by ``;`` at the end of a line."""
+    """A numbered SQL file: statements separated by ``;`` at the end of a line."""
 
     number: int
     name: str
@@ -28,12 +28,12 @@ class Migration:
 
     @property
     def sha256(self) -> str:
-        """The fingerprint that is recorded when the migration is applied."""
+        """The SHA-256 of the file, which is recorded when the migration is applied."""
         return hashlib.sha256(self.text.encode()).hexdigest()
 
     @property
     def statements(self) -> tuple[str, ...]:
-        """The statements, without comments and empty remainders."""
+        """The statements, without comments; empty ones are omitted."""
         lines = [line for line in self.text.splitlines() if not line.lstrip().startswith("--")]
         return tuple(part.strip() for part in "\n".join([*lines, ""]).split(";\n") if part.strip().strip(";"))
 
@@ -54,12 +54,12 @@ def migrate(
     *,
     steps: Mapping[int, Callable[[], None]] | None = None,
 ) -> tuple[Migration, ...]:
-    """Apply the missing migrations in order; returns those that were applied.
+    """Apply the missing migrations in order; returns the applied ones.
 
     Args:
         clickhouse: the database.
-        migrations: those that ship with this program, unless given.
-        steps: what must be done after the statements of a migration and before it is recorded, by its number.
+        migrations: all migrations of the program; default: those that ship with it.
+        steps: number of a migration -> what to do after its statements and before it is recorded.
 
     Raises:
         Fatal: an applied migration was edited, or the database is newer than this program.
@@ -142,4 +142,4 @@ def _applied(clickhouse: ClickHouse) -> dict[int, str]:
 def _refuse_newer(applied: Mapping[int, str], known: tuple[Migration, ...]) -> None:
     numbers = {migration.number for migration in known}
     if newer := sorted(set(applied) - numbers):
-        raise Fatal(f"The database has migration {newer[-1]:04d}, this program ends at {max(numbers):04d}. Update the program.")
+        raise Fatal(f"The database has migration {newer[-1]:04d}, this program knows none above {max(numbers):04d}. Update the program.")

@@ -1,4 +1,4 @@
-"""Stored and tallied events in total, counted per monthly partition and only where its parts changed."""
+"""The totals of stored and tallied events, counted by monthly partition, and only again where the partition's parts changed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _REST_FACTOR: Final = 20.0
 
 @dataclass(frozen=True, slots=True)
 class _Month:
-    """The last count of one monthly partition; ``cost``: its duration in seconds."""
+    """The last counts of one monthly partition; ``cost``: the seconds that counting took."""
 
     fingerprint: tuple[object, ...]
     totals: TallyTotals
@@ -28,9 +28,10 @@ class _Month:
 
 
 class MonthlyTotals:
-    """Totals that cost at most a twentieth of a core. Each count is exact when made. Thread-safe.
+    """Totals that cost at most a twentieth of a core. Each count is exact when it is made. Thread-safe.
 
-    Counting distinct rows is a scan, so a partition that changed may be counted up to ``_REST_FACTOR`` times the cost later.
+    Counting distinct rows is a scan, so a changed partition is counted again only ``_REST_FACTOR`` times the scan's duration
+    later.
     """
 
     def __init__(self, clickhouse: ClickHouse) -> None:
@@ -64,9 +65,9 @@ class MonthlyTotals:
             return TallyTotals(stored=stored, tallied=max(tiers, key=lambda tallied: abs(stored - tallied)))
 
     def _fingerprints(self) -> dict[int, tuple[object, ...]]:
-        """Per month a value that changes whenever messages, their corrections or minute tallies are added or removed, or expire.
+        """For each month a value that changes when messages, their corrections or minute tallies are added or removed, or expire.
 
-        Merges do not change it. Deleting rows is a mutation, whose number is higher than that of every block it changed.
+        Merges do not change the value. Deleting rows is a mutation, whose number is higher than that of every block it changed.
         """
         mutation = "if(data_version > toUInt64(max_block_number), data_version, 0)"
         rows = self._clickhouse.rows(
@@ -88,7 +89,7 @@ class MonthlyTotals:
         return {int(month): tuple(fingerprint) for month, *fingerprint in rows}
 
     def _count(self, month: int) -> TallyTotals:
-        """Tallies first: events that arrive between the two counts appear as late, never as counted twice.
+        """Count tallied events of a month, then stored ones: events that arrive in between appear as late, never as counted twice.
 
         A message that repeats an event with other contents is corrected, and counts as no event of its own.
         """

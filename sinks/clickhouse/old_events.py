@@ -36,7 +36,7 @@ class OldEvents:
         return [(int(month), int(count), bool(copied)) for month, count, copied in rows]
 
     def messages(self, month: int) -> Iterator[pa.RecordBatch]:
-        """The events of a month, in the columns of ``dossier_messages`` without ``due_at`` and ``named_by_code``."""
+        """The old events of a month, in the columns of ``dossier_messages`` except ``due_at`` and ``named_by_code``."""
         found = self._clickhouse.batches(
             "migrate",
             "SELECT agency, occurred_at, toString(event_id) AS event_id, dossier_code, "  # noqa: S608 - names are constants
@@ -50,7 +50,7 @@ class OldEvents:
         return whole(found, self._clickhouse, (OLD_EVENTS,))
 
     def copied(self, month: int, messages: int) -> None:
-        """Record that a month is copied and its dossiers are resolved."""
+        """Record that a month of the old table is copied and its dossiers are resolved."""
         self._clickhouse.command(
             "migrate",
             f"INSERT INTO {COPIED_MONTHS} (month, messages) VALUES ({{month:UInt32}}, {{messages:UInt64}})",  # noqa: S608
@@ -59,10 +59,10 @@ class OldEvents:
 
 
 def month_start(month: int) -> dt.datetime:
-    """The first instant of a month of UTC, written as 202502."""
+    """The first instant (UTC) of a month that is written as 202502."""
     return dt.datetime(month // 100, month % 100, 1, tzinfo=dt.UTC)
 
 
 def month_end(month: int) -> dt.datetime:
-    """The first instant of the next month."""
+    """The first instant (UTC) after a month that is written as 202502."""
     return month_start(month + 1 if month % 100 < 12 else (month // 100 + 1) * 100 + 1)

@@ -5,8 +5,8 @@ cannot be parsed. ClickHouse then answers without an error. Each setting of this
 which portalpulse's statements mean what they say. Limits are set to "none" and their overflow modes to "throw", so that a limit
 which applies in spite of this (a constraint, another configuration file) is an error.
 
-So is each setting with which a correct statement fails, because the error would blame the tables or a limit. Settings that only
-make a statement slower, or end it at a limit, are left to the profile: memory, threads, timeouts, priorities, logs.
+Settings with which a correct statement fails are pinned, too, because the error would blame the tables or a limit. Settings that
+only make a statement slower, or end it at a limit, are left to the profile: memory, threads, timeouts, priorities, logs.
 ``tests/contract/test_hostile_profiles.py`` runs every line against the real server, and asks the server for settings that are in
 neither list. A new setting needs one line here.
 """

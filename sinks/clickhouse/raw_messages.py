@@ -30,13 +30,13 @@ _COLUMNS: Final = (
 
 
 class ClickHouseRawMessages:
-    """A ``RawMessageReader``. Several threads may use it at once."""
+    """Implements ``RawMessageReader`` with one ClickHouse. Several threads may use an object at once."""
 
     def __init__(self, clickhouse: ClickHouse) -> None:
         self._clickhouse = clickhouse
 
     def messages_within(self, periods: Sequence[Period]) -> int:
-        """How many messages lie in one of the periods; see the contract."""
+        """How many messages lie in one of the periods; see ``RawMessageReader.messages_within``."""
         refuse_expired(self._clickhouse, min(period.start for period in periods))
         condition, parameters = _within(periods)
         sql = f"SELECT count() FROM {DOSSIER_MESSAGES} WHERE {condition}"  # noqa: S608 - names are constants
@@ -45,7 +45,7 @@ class ClickHouseRawMessages:
         return int(rows[0][0])
 
     def by_dossier(self, periods: Sequence[Period], shard: HashShard) -> Iterator[pa.RecordBatch]:
-        """All messages of dossiers with a message in one of the periods; see the contract."""
+        """All messages of dossiers with a message in one of the periods; see ``RawMessageReader.by_dossier``."""
         condition, parameters = _within(periods)
         chosen = f"SELECT dossier_code FROM {DOSSIER_MESSAGES} WHERE ({condition}) AND {_IN_SHARD}"  # noqa: S608
         found = self._clickhouse.batches(
@@ -58,7 +58,10 @@ class ClickHouseRawMessages:
         return whole(found, self._clickhouse, (DOSSIER_MESSAGES,))
 
     def late_codes(self) -> Sequence[str]:
-        """Codes of messages of expired dossiers; see the contract. Scans the codes of all messages."""
+        """The codes of dossiers that got messages after theirs expired; see ``RawMessageReader.late_codes``.
+
+        Scans all dossier codes.
+        """
         rows = self._clickhouse.counted_rows(
             "read_late_codes",
             f"{WITH_BOUND} SELECT dossier_code, count() OVER () FROM {DOSSIER_MESSAGES} "  # noqa: S608 - names are constants

@@ -46,25 +46,25 @@ def _parameters(days: tuple[dt.date, dt.date]) -> dict[str, Any]:
 
 
 class ClickHouseReader:
-    """A ``TallyReader``. Several threads may use it at once."""
+    """Implements ``TallyReader`` with one ClickHouse. Several threads may use an object at once."""
 
     def __init__(self, clickhouse: ClickHouse) -> None:
         self._clickhouse = clickhouse
         self._monthly_totals = MonthlyTotals(clickhouse)
 
     def counts_between(self, start: dt.datetime, end: dt.datetime) -> Mapping[str, Counts]:
-        """Counts by agency from the minute tallies; see the contract."""
+        """Counts by agency from the minute tallies; see ``TallyReader.counts_between``."""
         where = "minute >= toDateTime({start:String}, 'UTC') AND minute < toDateTime({end:String}, 'UTC')"
         parameters = {"start": to_seconds(clamped(start)), "end": to_seconds(clamped(end))}
         return self._counts("read_minutes", AGENCY_MINUTE, "agency", where, parameters)
 
     def counts_of_days(self, first: dt.date, last: dt.date) -> Mapping[str, Counts]:
-        """Counts by agency from the day tallies; see the contract."""
+        """Counts by agency from the day tallies; see ``TallyReader.counts_of_days``."""
         days = storable_days(first, last)
         return {} if days is None else self._counts("read_days", AGENCY_DAY, "agency", _WITHIN, _parameters(days))
 
     def counts_by_step(self, first: dt.date, last: dt.date, seconds: int) -> Mapping[tuple[str, int], Counts]:
-        """Counts by agency and step from the minute tallies; see the contract."""
+        """Counts by agency and step from the minute tallies; see ``TallyReader.counts_by_step``."""
         days = storable_days(first, last)
         if days is None:
             return {}
@@ -85,7 +85,7 @@ class ClickHouseReader:
         return {(str(agency), int(step)): Counts(*map(int, counts)) for agency, step, *counts in rows}
 
     def events_by_day(self) -> Mapping[tuple[str, dt.date], int]:
-        """Events by agency and day from the day tallies; see the contract."""
+        """Events by agency and day from the day tallies; see ``TallyReader.events_by_day``."""
         rows = self._clickhouse.counted_rows(
             "read_days",
             f"SELECT agency, day, events, count() OVER () FROM {AGENCY_DAY} FINAL WHERE events > 0",  # noqa: S608
@@ -94,7 +94,7 @@ class ClickHouseReader:
         return {(str(agency), day): int(events) for agency, day, events in rows}
 
     def counts_by_day(self, first: dt.date, last: dt.date) -> Mapping[tuple[str, dt.date], Counts]:
-        """Counts by agency and day from the day tallies; see the contract."""
+        """Counts by agency and day from the day tallies; see ``TallyReader.counts_by_day``."""
         days = storable_days(first, last)
         if days is None:
             return {}
@@ -108,7 +108,7 @@ class ClickHouseReader:
         return {(str(agency), day): Counts(*map(int, counts)) for agency, day, *counts in rows}
 
     def counts_of_procedures(self, agencies: Sequence[str], first: dt.date, last: dt.date) -> Mapping[str, Counts]:
-        """Counts by procedure; see the contract."""
+        """Counts by procedure; see ``TallyReader.counts_of_procedures``."""
         days = storable_days(first, last)
         if days is None:
             return {}
@@ -127,7 +127,7 @@ class ClickHouseReader:
         return {str(name): Counts(*map(int, counts)) for name, *counts in rows}
 
     def services_with_dossiers(self, first: dt.date, last: dt.date) -> ServicesWithDossiers:
-        """Services with a dossier; see the contract."""
+        """Services with a dossier; see ``TallyReader.services_with_dossiers``."""
         days = storable_days(first, last)
         if days is None:
             return ServicesWithDossiers(frozenset(), frozenset())
@@ -144,7 +144,7 @@ class ClickHouseReader:
         )
 
     def active_days(self, first: dt.date, last: dt.date) -> Mapping[str, np.ndarray]:
-        """Days with an event by agency; see the contract."""
+        """Days with an event by agency; see ``TallyReader.active_days``."""
         days = storable_days(first, last)
         if days is None:
             return {}
@@ -161,7 +161,7 @@ class ClickHouseReader:
         return {str(code): row for code, row in zip(codes, active, strict=True) if row.any()}
 
     def last_events(self, until: dt.datetime) -> Mapping[str, dt.datetime]:
-        """Time of each agency's newest event up to ``until``; see the contract.
+        """Time of each agency's newest event up to ``until``; see ``TallyReader.last_events``.
 
         Days before the day of ``until`` are read from the day tallies, that day from the minute tallies, and the minute of
         ``until`` itself from the events.
@@ -192,22 +192,22 @@ class ClickHouseReader:
         return {str(agency): aware(at) for agency, at in rows}
 
     def totals(self) -> TallyTotals:
-        """Distinct events stored and tallied; see the contract."""
+        """Distinct events stored and tallied; see ``TallyReader.totals``."""
         totals = self._monthly_totals.read()
         counted = (AGENCY_DAY, AGENCY_MINUTE, DOSSIER_MESSAGES, DOSSIER_CORRECTIONS, EXPIRED_MESSAGES, EXPIRATION_RUNS)
         refuse_hidden_rows(self._clickhouse, counted)
         return totals
 
     def dead_letters_by_reason(self) -> Mapping[str, int]:
-        """Dead-lettered messages so far; see the contract."""
+        """Dead-lettered messages so far; see ``TallyReader.dead_letters_by_reason``."""
         return dead_letters_by_reason(self._clickhouse)
 
     def dead_letter_agencies(self, within: dt.timedelta) -> Mapping[str, int]:
-        """Recent dead letters by agency; see the contract."""
+        """Recent dead letters by agency; see ``TallyReader.dead_letter_agencies``."""
         return dead_letter_agencies(self._clickhouse, within)
 
     def arrivals(self, within: dt.timedelta) -> Arrivals:
-        """Distinct messages that arrived recently; see the contract."""
+        """Distinct messages that arrived recently; see ``TallyReader.arrivals``."""
         seconds = int(within.total_seconds())
         since = "now64(3) - toIntervalSecond({seconds:UInt32})"
         rows = self._clickhouse.rows(
@@ -224,7 +224,7 @@ class ClickHouseReader:
         return Arrivals(events=int(rows[0][0]), dead_letters=int(rows[0][1]))
 
     def events(self, first: dt.date, last: dt.date, agencies: Sequence[str] | None) -> Iterator[bytes]:
-        """Distinct events as NDJSON; see the contract."""
+        """Distinct events as NDJSON; see ``TallyReader.events``."""
         days = storable_days(first, last)
         if days is None:
             return
@@ -260,7 +260,7 @@ class ClickHouseReader:
             )
 
     def free_space(self) -> float | None:
-        """Share of the fullest disk that is free; see the contract."""
+        """Share of the fullest disk that is free; see ``TallyReader.free_space``."""
         query = "SELECT min(free_space / total_space), count() FROM system.disks WHERE total_space > 0"
         try:
             share, disks = self._clickhouse.rows("read_free_space", query)[0]
@@ -269,5 +269,5 @@ class ClickHouseReader:
         return float(share) if disks else None
 
     def ping(self) -> None:
-        """Return when ClickHouse answers."""
+        """Ask ClickHouse a trivial query; returns when it has answered."""
         self._clickhouse.rows("ping", "SELECT 1")

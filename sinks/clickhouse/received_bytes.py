@@ -1,7 +1,7 @@
 """Removes the bytes of dead-lettered messages after some days. The dead letters stay: counts and audits do not change.
 
-Key and value are emptied by a mutation, which rewrites these columns alone, and the parts that hold such rows alone. A TTL would
-do it at a time of its own choosing, without a note of it, and could not be told from one that loses rows (``expiring_rows``).
+A mutation empties key and value. It rewrites only these two columns, and only parts with such rows. A TTL would delete at
+a time of its own choosing without recording it, and could not be told from a TTL that loses rows (``expiring_rows``).
 """
 
 from __future__ import annotations
@@ -43,17 +43,17 @@ _ROWS: Final = pa.schema(
 
 
 class ClickHouseReceivedBytes:
-    """A ``ReceivedBytes``. Several workers may use it at once: each step may be done twice."""
+    """Implements ``ReceivedBytes`` with one ClickHouse. Several workers may use it at once: repeating a step changes nothing."""
 
     def __init__(self, clickhouse: ClickHouse) -> None:
         self._clickhouse = clickhouse
 
     def now(self) -> dt.datetime:
-        """The server's clock; see the contract."""
+        """The server's clock; see ``ReceivedBytes.now``."""
         return aware(self._clickhouse.rows("read_dead_letters", "SELECT now64(3, 'UTC')")[0][0])
 
     def has_any(self, before: dt.datetime) -> bool:
-        """Whether there are such bytes; see the contract. Also of rows that a merge will drop."""
+        """Whether received bytes are stored, also in rows that a merge will drop; see ``ReceivedBytes.has_any``."""
         found = self._clickhouse.rows(
             "read_dead_letters",
             f"SELECT 1 FROM {DEAD_LETTERS} WHERE {_DUE} LIMIT 1",  # noqa: S608 - names are constants
@@ -63,7 +63,7 @@ class ClickHouseReceivedBytes:
         return bool(found)
 
     def page(self, before: dt.datetime, *, limit: int, after: Position | None = None) -> Sequence[DeadLetter]:
-        """A page of dead letters with such bytes; see the contract."""
+        """A page of dead letters whose received bytes are stored; see ``ReceivedBytes.page``."""
         where = _DUE
         parameters: dict[str, Any] = {"before": to_milliseconds(before)}
         if after is not None:
@@ -74,7 +74,10 @@ class ClickHouseReceivedBytes:
         return [dead_letter(row) for row in rows]
 
     def keep_fields(self, dead_letters: Sequence[DeadLetter]) -> None:
-        """Keep these in place of others; see the contract. They keep the time of the others and take precedence by one."""
+        """Replace dead letters by ones that hold less; see ``ReceivedBytes.keep_fields``.
+
+        ``first_seen`` stays; precedence rises by 1.
+        """
         if not dead_letters:
             return
         letters = {(*letter.position, letter.content_hash): letter for letter in dead_letters}
@@ -108,7 +111,7 @@ class ClickHouseReceivedBytes:
         )
 
     def remove(self, before: dt.datetime, *, at: dt.datetime) -> None:
-        """Remove key and value; see the contract."""
+        """Remove key and value of dead letters; see ``ReceivedBytes.remove``. Returns when every replica has done it."""
         self._clickhouse.command(
             "remove_dead_letter_bytes",
             f"ALTER TABLE {DEAD_LETTERS} UPDATE key = '', value = '', kept = 'removed', "

@@ -1,4 +1,4 @@
-"""Writes the registry of agencies, so that boards and ad hoc queries can show names."""
+"""Writes the registry of agencies into the storage, so that boards and ad hoc queries can show the agencies' names."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _COLUMNS: Final = (
 
 
 def write_agencies(clickhouse: ClickHouse, agencies: Iterable[Agency]) -> None:
-    """Store the registry in place of the one that is there. Idempotent."""
+    """Replace the stored registry by these agencies. Idempotent."""
     rows = list(agencies)
     columns = {name: [getattr(agency, name) for agency in rows] for name in _COLUMNS}
     table = pa.table(columns | {"successor_code": [agency.successor_code or "" for agency in rows]})

@@ -1,4 +1,4 @@
-"""What a recount cannot do alone: override a tally that is too high, and clear tallies that have no events."""
+"""Repairs that a recount alone cannot make: override a tally that is too high, and clear tallies that have no events."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LAST_EPOCH: Final = 2**64 // EPOCH - 1
 
 
 class ClickHouseRepair:
-    """A ``TallyRepair``. Several threads may use it at once.
+    """Implements ``TallyRepair`` with one ClickHouse. Several threads may use an object at once.
 
     Args:
         clickhouse: the storage.
@@ -39,7 +39,7 @@ class ClickHouseRepair:
         self._clickhouse, self._expiring = clickhouse, expiring
 
     def raise_epoch(self, reason: str) -> int:
-        """Make later recounts win; see the contract.
+        """Make later recounts win; see ``TallyRepair.raise_epoch``.
 
         Raises:
             Fatal: a tally's version is so high that no epoch beats it; that row must be deleted by hand.
@@ -47,7 +47,7 @@ class ClickHouseRepair:
         return self.write_epoch(self.highest_epoch() + 1, reason)
 
     def highest_epoch(self) -> int:
-        """The highest epoch that was raised or that a tally has."""
+        """The highest epoch that was ever raised or that the version of a tally contains."""
         versions = " UNION ALL ".join(f"SELECT max(version) AS version FROM {tier.value}" for tier in Tier)  # noqa: S608
         rows = self._clickhouse.rows(
             "repair_epoch",
@@ -58,10 +58,10 @@ class ClickHouseRepair:
         return int(rows[0][0])
 
     def write_epoch(self, epoch: int, reason: str) -> int:
-        """Raise the epoch to a number, and return it.
+        """Raise the epoch to this number, and return the number.
 
         Raises:
-            Fatal: it is too high for the version of a tally.
+            Fatal: the epoch is too high for the version of a tally.
         """
         if epoch > _LAST_EPOCH:
             raise Fatal("A tally has a version that no recount can beat. Delete that row and run the audit again.")
@@ -73,7 +73,7 @@ class ClickHouseRepair:
         return epoch
 
     def clear_orphans(self, tier: Tier, day: dt.date) -> None:
-        """Zeros over tallies without events; see the contract."""
+        """Write zeros over tallies without events; see ``TallyRepair.clear_orphans``."""
         key, event_key = _KEYS[tier]
         counts, of_the_day = ", ".join(COUNT_NAMES), days_condition("occurred_at", Days((day,)))
         # A message that is passed over has a row among the expired ones, with the same key.
@@ -88,13 +88,13 @@ class ClickHouseRepair:
         )
 
     def purge_superseded(self, tier: Tier, days: Sequence[dt.date]) -> None:
-        """Merge the partitions of these days; see the contract."""
+        """Merge the partitions of these days; see ``TallyRepair.purge_superseded``."""
         for partition in sorted({part for day in days if storable_days(day, day) for part in _partitions(tier, day)}):
             self._clickhouse.command("repair_merge", f"OPTIMIZE TABLE {tier.value} PARTITION {partition} FINAL")
 
 
 def _partitions(tier: Tier, day: dt.date) -> set[str]:
-    """Partitions that hold a civil day. Its minutes begin on the evening (UTC) of the day before."""
+    """The partitions of a tally table that hold a civil day. Minutes of the day begin on the evening (UTC) of the day before."""
     if tier is Tier.DAY:
         return {f"{day:%Y}"}
     if tier is Tier.PROCEDURE:

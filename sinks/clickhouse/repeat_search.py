@@ -1,4 +1,4 @@
-"""Finds repeats that should not be there: one event with several contents, one id in several dossiers."""
+"""Finds contradictory repeats: one event with several contents, or one event id in several dossiers."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _EVENTS_LISTED: Final = 5
 
 
 class RepeatSearch:
-    """The part of a ``TallyAudit`` that looks for repeats."""
+    """The part of a ``TallyAudit`` that looks for contradictory repeats."""
 
     def __init__(self, clickhouse: ClickHouse) -> None:
         self._clickhouse = clickhouse
 
     def contradictions(self, day: dt.date, *, limit: int) -> Repeats:
-        """Events with different contents; see the contract."""
+        """Events with different contents; see ``TallyAudit.contradictions``."""
         content = f"cityHash64({_CONTENT})"
         rows = self._clickhouse.rows(
             "audit_contradictions",
@@ -43,7 +43,7 @@ class RepeatSearch:
         return Repeats(int(count), _examples(sorted(examples)))
 
     def reused_event_ids(self, days: tuple[dt.date, dt.date] | None, shard: HashShard, *, limit: int) -> Repeats:
-        """Event ids in several dossiers; see the contract."""
+        """Event ids in several dossiers; see ``TallyAudit.reused_event_ids``."""
         where = f"cityHash64(event_id) % {{count:UInt32}} = {{index:UInt32}} AND {between(days)}"
         parameters = {"count": shard.count, "index": shard.index}
         rows = self._clickhouse.rows(
@@ -69,7 +69,7 @@ class RepeatSearch:
 
 
 def between(days: tuple[dt.date, dt.date] | None, column: str = "occurred_at") -> str:
-    """The condition that a time is on one of some civil days, both ends included; the column of a message by default."""
+    """The SQL condition that the time ``column`` is on a civil day from the first to the last of ``days``; None: any day."""
     if days is None:
         return "1"
     period = storable_days(*days)
@@ -80,7 +80,7 @@ def between(days: tuple[dt.date, dt.date] | None, column: str = "occurred_at") -
 
 
 def _examples(rows: Sequence[Sequence[Any]]) -> dict[str, tuple[EventRef, ...]]:
-    """Repeated values and their events, in the order of time."""
+    """The repeated values and their events, each value's events in the order of time."""
     found = {}
     for name, refs in rows:
         events = (EventRef(str(agency), aware(at), str(event_id), str(code)) for agency, at, event_id, code in refs)

@@ -19,10 +19,10 @@ _FILTER: Final = "Row level filter"
 
 
 def refuse_hidden_rows(clickhouse: ClickHouse, tables: Sequence[str]) -> None:
-    """Check that no row policy of these tables applies to this user. Only reads. An empty table is accepted.
+    """Check that no row policy of these tables applies to this user. Only reads. An empty table passes the check.
 
     Raises:
-        Fatal: a policy does; the message names the table.
+        Fatal: a row policy applies; the message names the table.
     """
     if clickhouse.target.folder is not None:
         return  # the embedded engine has no users
@@ -35,7 +35,7 @@ def refuse_hidden_rows(clickhouse: ClickHouse, tables: Sequence[str]) -> None:
 
 
 def whole(parts: Iterator[Part], clickhouse: ClickHouse, tables: Sequence[str]) -> Iterator[Part]:
-    """The parts of an answer that was read from these tables; then check as ``refuse_hidden_rows`` does.
+    """Yield the parts of an answer that was read from these tables; afterwards check the tables as ``refuse_hidden_rows`` does.
 
     Raises:
         Fatal: a policy hides rows, so the parts are not the whole answer.
@@ -45,9 +45,10 @@ def whole(parts: Iterator[Part], clickhouse: ClickHouse, tables: Sequence[str]) 
 
 
 def _hides(clickhouse: ClickHouse, tables: Sequence[str]) -> bool:
-    """Whether a policy hides rows of one of the tables; one request.
+    """Whether a row policy hides rows of one of the tables; one request.
 
-    No ``count()``: where a policy is on columns of the key, the plan may take the count from the index and name no filter.
+    The query has no ``count()``: where a policy is on columns of the key, the plan may take the count from the index and name no
+    filter.
     """
     read = " UNION ALL ".join(f"SELECT 1 FROM {table}" for table in tables)  # noqa: S608 - names are constants
     plan = clickhouse.rows("row_policies", f"EXPLAIN PLAN actions = 1 {read}")

@@ -32,7 +32,10 @@ class ServerConnection:
         self._changing = threading.Lock()  # held while the settings of the pool are replaced
 
     def connect(self, database: str) -> Any:
-        """A new client. Pinned settings that an older release does not have are omitted: it lacks what they would undo."""
+        """Open a new client.
+
+        Pinned settings that an older release lacks are omitted: the release also lacks what they would undo.
+        """
         target = self._target
         while True:
             sent = self.pool.settings  # another thread may omit the same setting meanwhile
@@ -64,7 +67,7 @@ class ServerConnection:
                 return client
 
     def pin_settings(self, client: Any) -> None:
-        """From now on send every pinned setting that this release has, and check once that they are in force.
+        """Send every pinned setting that this release has with every request from now on, and check once that they are in force.
 
         Raises:
             Fatal: a setting is not in force, because something between this process and the server removed it.

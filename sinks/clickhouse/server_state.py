@@ -1,4 +1,4 @@
-"""What one ClickHouse server says of itself: version, clock, migrations, rights, disks, replicas. Every function only reads."""
+"""Reads the state of one ClickHouse server: version, clock, migrations, rights, disks, replicas. Every function only reads."""
 
 from __future__ import annotations
 
@@ -38,7 +38,10 @@ def read_identity(clickhouse: ClickHouse, *, now: Callable[[], float] = time.tim
 
 
 def read_schema(clickhouse: ClickHouse) -> Schema:
-    """The migrations of the database, compared with those of this release; all are missing where there is no table of them."""
+    """Which migrations of this release the database has, lacks or has edited.
+
+    It lacks all where it has no table of migrations.
+    """
     try:
         rows = clickhouse.rows(
             "server_state",
@@ -64,7 +67,7 @@ def read_schema(clickhouse: ClickHouse) -> Schema:
 
 
 def missing_rights(clickhouse: ClickHouse, rights: Sequence[str]) -> tuple[str, ...]:
-    """Those of ``rights``, such as ``INSERT ON portalpulse.*``, that the user lacks; none where a release cannot be asked."""
+    """Those of ``rights``, such as ``INSERT ON portalpulse.*``, that the user lacks; empty for a release without CHECK GRANT."""
     lacking = []
     for right in rights:
         try:
@@ -83,7 +86,7 @@ def _granted(right: str) -> Callable[[Any], Any]:
 
 
 def read_disks(clickhouse: ClickHouse) -> tuple[Disk, ...]:
-    """The disks of the server, without those that tell no size.
+    """The disks of the server; disks without a known size are omitted.
 
     Raises:
         Fatal: this user may not read them.
@@ -96,7 +99,7 @@ def read_disks(clickhouse: ClickHouse) -> tuple[Disk, ...]:
 
 
 def read_replicas(clickhouse: ClickHouse) -> tuple[ReplicaTable, ...]:
-    """The replicated tables of the database. No column is read that makes the server ask its coordination service."""
+    """The replicated tables of the database. Only columns are read that the server knows without its coordination service."""
     rows = clickhouse.rows(
         "server_state",
         "SELECT table, is_readonly, toUnixTimestamp(readonly_start_time), is_session_expired, absolute_delay, queue_size, "
@@ -119,7 +122,7 @@ def read_replicas(clickhouse: ClickHouse) -> tuple[ReplicaTable, ...]:
 
 
 def read_cluster(clickhouse: ClickHouse, name: str) -> tuple[int, int]:
-    """How many shards and servers a cluster has in the configuration of the server; (0, 0): it does not know it."""
+    """The number of shards and of servers of a cluster in the server's configuration; (0, 0): the server does not know it."""
     rows = clickhouse.rows(
         "server_state",
         "SELECT uniqExact(shard_num), count() FROM system.clusters WHERE cluster = {name:String}",

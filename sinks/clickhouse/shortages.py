@@ -1,6 +1,6 @@
-"""What a person can do when ClickHouse answers that it cannot go on for now: by what is missing, and where it is missing.
+"""What a person can do when ClickHouse answers that it cannot go on for now, by what is missing (disk, memory, ..) and where.
 
-The embedded engine has no users, quotas or other servers; what it lacks is lacking in this process or on its disk.
+The embedded engine has no users, quotas or other servers; a shortage there is one of this process or its disk.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sinks.errors import SinkError
 
 
 class Shortage(NamedTuple):
-    """Something that is missing: the codes that say so, and the remedy on a server and in the embedded engine."""
+    """A resource that is missing: the codes that report it, and the remedy on a server and in the embedded engine."""
 
     codes: frozenset[int]
     server: str
@@ -104,7 +104,7 @@ _ERRNO: Final = re.compile(r"\berrno:? (\d+)", re.IGNORECASE)
 
 
 def remedy_of(error: SinkError, target: Target) -> str:
-    """What to do about an error of a call; empty when neither its code nor its text says what is missing."""
+    """What a person should do about an error of a call; empty when neither its code nor its text tells what is missing."""
     code, number = code_of(error), _errno_in(str(error))
     shortage = _BY_ERRNO.get(number) if number is not None else None
     shortage = shortage or next((shortage for shortage in SHORTAGES if code in shortage.codes), None)
@@ -116,7 +116,7 @@ def remedy_of(error: SinkError, target: Target) -> str:
 
 
 def _disk_is_full(target: Target) -> bool:
-    """Whether nearly nothing is free on the disk of an embedded engine, which does not always say so."""
+    """Whether the disk of an embedded engine is nearly full. The engine does not always report a full disk as such."""
     try:
         return target.folder is not None and shutil.disk_usage(target.folder).free < _FREE_BYTES
     except OSError:
@@ -124,7 +124,7 @@ def _disk_is_full(target: Target) -> bool:
 
 
 def _errno_in(text: str) -> int | None:
-    """The error of the system that a text names: by its number, or by its words alone as C++'s file system library does."""
+    """The system error (errno) that a text names by number, or by words alone as C++'s file system library does; None: none."""
     found = _ERRNO.search(text)
     if found:
         return int(found[1])

@@ -1,4 +1,4 @@
-"""One ClickHouse, embedded or a server, as a storage."""
+"""The storage on one ClickHouse: embedded or a server."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from sinks.contract.tallies import TallyReader
 
 
 class ClickHouseStorage:
-    """A ``Storage``."""
+    """Implements ``Storage`` with one ClickHouse."""
 
     def __init__(self, clickhouse: ClickHouse) -> None:
         self.clickhouse = clickhouse
@@ -54,79 +54,79 @@ class ClickHouseStorage:
         return self.clickhouse.target.display_name
 
     def ids(self) -> Sequence[str]:
-        """See the contract."""
+        """See ``Storage.ids``."""
         return storage_ids(self.clickhouse)
 
     def events(self) -> EventStore:
-        """See the contract."""
+        """See ``Storage.events``."""
         return ClickHouseStore(self.clickhouse)
 
     def dossier_index(self) -> DossierIndex:
-        """See the contract."""
+        """See ``Storage.dossier_index``."""
         return ClickHouseDossierIndex(self.clickhouse)
 
     def dossier_table(self) -> DossierTable:
-        """See the contract."""
+        """See ``Storage.dossier_table``."""
         return ClickHouseDossierTable(self.clickhouse)
 
     def dossier_histories(self) -> DossierHistories:
-        """See the contract."""
+        """See ``Storage.dossier_histories``."""
         return ClickHouseDossierHistories(self.clickhouse)
 
     def dossier_reader(self) -> DossierReader:
-        """See the contract."""
+        """See ``Storage.dossier_reader``."""
         return ClickHouseDossierReader(self.clickhouse)
 
     def dossier_figures(self) -> DossierFigureReader:
-        """See the contract."""
+        """See ``Storage.dossier_figures``."""
         return ClickHouseDossierFigures(self.clickhouse)
 
     def tallies(self) -> TallyReader:
-        """See the contract."""
+        """See ``Storage.tallies``."""
         return ClickHouseReader(self.clickhouse)
 
     def findings(self) -> FindingReader:
-        """See the contract."""
+        """See ``Storage.findings``."""
         return ClickHouseFindingReader(self.clickhouse)
 
     def raw_messages(self) -> RawMessageReader:
-        """See the contract."""
+        """See ``Storage.raw_messages``."""
         return ClickHouseRawMessages(self.clickhouse)
 
     def audit(self) -> TallyAudit:
-        """See the contract."""
+        """See ``Storage.audit``."""
         return ClickHouseAudit(self.clickhouse)
 
     def dossier_audit(self) -> DossierAudit:
-        """See the contract."""
+        """See ``Storage.dossier_audit``."""
         return ClickHouseDossierAudit(self.clickhouse)
 
     def repair(self) -> TallyRepair:
-        """See the contract."""
+        """See ``Storage.repair``."""
         return ClickHouseRepair(self.clickhouse)
 
     def dead_letters(self) -> DeadLetterStore:
-        """See the contract."""
+        """See ``Storage.dead_letters``."""
         return ClickHouseDeadLetters(self.clickhouse)
 
     def exclusions(self) -> ExclusionStore:
-        """See the contract."""
+        """See ``Storage.exclusions``."""
         return ClickHouseExclusions(self.clickhouse)
 
     def catalogue(self) -> CatalogueStore:
-        """See the contract."""
+        """See ``Storage.catalogue``."""
         return ClickHouseCatalogue(self.clickhouse)
 
     def catalogue_recounts(self) -> CatalogueRecounts:
-        """See the contract."""
+        """See ``Storage.catalogue_recounts``."""
         return ClickHouseCatalogueRecounts(self.clickhouse)
 
     def received_bytes(self) -> ReceivedBytes:
-        """See the contract."""
+        """See ``Storage.received_bytes``."""
         return ClickHouseReceivedBytes(self.clickhouse)
 
     def dead_letter_limits(self, topic_id: Callable[[str], str]) -> DeadLetterLimitStore:
-        """See the contract."""
+        """See ``Storage.dead_letter_limits``."""
         return ClickHouseDeadLetterLimits(self.clickhouse, topic_id=topic_id)
 
     def expiry(self) -> MessageExpiry:
@@ -134,7 +134,7 @@ class ClickHouseStorage:
         return ClickHouseMessageExpiry(self.clickhouse)
 
     def parts(self) -> Sequence[StoragePart]:
-        """See the contract."""
+        """See ``Storage.parts``."""
         return (self,)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Reads what tells this storage from others. Migration 0022 writes it."""
+"""Reads the ids that tell this storage from others. Migration 0022 writes them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def storage_ids(clickhouse: ClickHouse) -> Sequence[str]:
     """The ids of the storage, the oldest first.
 
     Raises:
-        Fatal: there is none.
+        Fatal: the storage has no id.
         SinkError: the storage does not answer.
     """
     rows = clickhouse.counted_rows(

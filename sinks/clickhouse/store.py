@@ -1,4 +1,4 @@
-"""Writes events, dead letters and tallies. Tallies are recounted inside ClickHouse; no count is sent to it."""
+"""Writes events, dead letters and tallies. ClickHouse recounts tallies from its own rows; no count is sent to it."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ _COLUMNS: Final = ", ".join((*COUNT_NAMES, "last_event_at", "version"))
 
 
 class ClickHouseStore:
-    """An ``EventStore``. Several threads may use it at once.
+    """Implements ``EventStore`` with one ClickHouse. Several threads may use an object at once.
 
-    As long as no run of the retention ever began, recounts do not look for expired messages. ``check_tables`` asks whether one
-    began, and then repeats what was recounted without that look since the check before.
+    Recounts do not read the expired messages as long as no run of the retention ever began. ``check_tables`` asks whether one
+    began since, and if so repeats the recounts since the check before that did not read them.
 
     Args:
         clickhouse: the storage.
@@ -59,11 +59,11 @@ class ClickHouseStore:
         self._without_look: set[tuple[str, Span | Days]] = set()
 
     def insert_events(self, rows: pa.Table) -> None:
-        """Store events; see the contract."""
+        """Store events; see ``EventStore.insert_events``."""
         self._clickhouse.insert("insert_events", DOSSIER_MESSAGES, rows.column_names, arrow_stream(rows), "ArrowStream", **_WRITE)
 
     def insert_dead_letters(self, dead_letters: Sequence[DeadLetter]) -> None:
-        """Store dead letters and count them; see the contract."""
+        """Store dead letters and count them; see ``EventStore.insert_dead_letters``."""
         table = pa.table(
             {
                 "topic": pa.array([letter.topic for letter in dead_letters], pa.string()),
@@ -84,7 +84,7 @@ class ClickHouseStore:
         recount_dead_letters(self._clickhouse, [letter.position for letter in dead_letters], _WRITE)
 
     def insert_unread(self, ranges: Sequence[UnreadRange]) -> None:
-        """Record offsets that were never read; see the contract."""
+        """Record offsets that were never read; see ``EventStore.insert_unread``."""
         table = pa.table(
             {
                 "topic": pa.array([unread.topic for unread in ranges], pa.string()),
@@ -98,7 +98,7 @@ class ClickHouseStore:
         self._clickhouse.insert("insert_unread", UNREAD_OFFSETS, table.column_names, arrow_stream(table), "ArrowStream", **_WRITE)
 
     def recount_minutes(self, span: Span) -> None:
-        """Recount the minutes of ``span`` from the distinct events; see the contract."""
+        """Recount the minutes of ``span`` from the distinct events; see ``EventStore.recount_minutes``."""
         looking = self._looks_for_expired()
         self._clickhouse.command(
             "recount_minutes",
@@ -115,7 +115,7 @@ class ClickHouseStore:
         self._counted("recount_minutes", span, looking=looking)
 
     def roll_up_days(self, days: Days) -> None:
-        """Sum the minutes of each civil day; see the contract."""
+        """Sum the minutes of each civil day; see ``EventStore.roll_up_days``."""
         looking = self._looks_for_expired()  # the minutes may be recounted again
         self._clickhouse.command(
             "roll_up_days",
@@ -130,7 +130,7 @@ class ClickHouseStore:
         self._counted("roll_up_days", days, looking=looking)
 
     def recount_procedures(self, days: Days) -> None:
-        """Recount each procedure of each civil day from the distinct events; see the contract."""
+        """Recount each procedure of each civil day from the distinct events; see ``EventStore.recount_procedures``."""
         looking = self._looks_for_expired()
         self._clickhouse.command(
             "recount_procedures",
@@ -148,13 +148,13 @@ class ClickHouseStore:
         self._counted("recount_procedures", days, looking=looking)
 
     def check_tables(self) -> None:
-        """Refuse row policies and TTLs; see the contract. Three requests."""
+        """Check that no row policy and no TTL applies; see ``EventStore.check_tables``. Makes three requests."""
         self._look_again()
         refuse_hidden_rows(self._clickhouse, WHOLE_TABLES)
         refuse_expiring_rows(self._clickhouse, WHOLE_TABLES)
 
     def _looks_for_expired(self) -> bool:
-        """Whether a recount must look for expired messages."""
+        """Whether a recount must read the expired messages, because a run of the retention ever began."""
         if self._expiring and not self._any_run and time.monotonic() - self._looked_at >= _LOOK_AGAIN:
             self._look()
         return self._any_run
@@ -165,9 +165,9 @@ class ClickHouseStore:
                 self._without_look.add((recount, what))
 
     def _look_again(self) -> None:
-        """Repeat the recounts that ended without a look for expired messages, if a run of the retention began meanwhile.
+        """Repeat the recounts that did not read the expired messages, if a run of the retention began meanwhile.
 
-        If none has begun by now, they were right: messages are passed over, and deleted, only some time after a run began.
+        If no run has begun by now, they were right: messages are skipped, and deleted, only some time after a run began.
         """
         if not self._expiring:
             return

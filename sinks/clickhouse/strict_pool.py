@@ -8,8 +8,9 @@ with the connection. A ClickHouse server that died while answering would then ha
 this case depends on its release, and on whether urllib3-future has replaced it. ClickHouse sends either a Content-Length or a
 chunked body, after its own headers, so an answer with neither was cut off.
 
-For most reads the driver asks the server to hold the answer back until it is whole. The server holds it in a file. On a full disk
-it then sends what fits, even nothing, with status 200. So it is asked to hold such answers in memory.
+For most reads the driver asks the server to hold the answer back until it is complete. The server then keeps the answer in a
+file.
+On a full disk it sends what fits, even nothing, with status 200. So this pool asks the server to keep such answers in memory.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class StrictPoolManager(PoolManager):
         self.settings = settings
 
     def urlopen(self, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
-        """Like urllib3's method, with the pinned settings and the check of the headers."""
+        """Send a request like urllib3's method, with the pinned settings, and check the headers of the answer."""
         base, _, query = url.partition("?")
         sent = {**self.settings, **_IN_MEMORY} if _HELD_BACK in query.split("&") else self.settings
         url = f"{base}?{urlencode(sent)}{'&' if query else ''}{query}"
@@ -53,5 +54,5 @@ class StrictPoolManager(PoolManager):
 
 
 def _has_length(headers: Any) -> bool:
-    """Whether the headers tell where the body ends. The cut may be inside the header's value."""
+    """Whether the headers tell where the body ends. The connection may have been cut inside a header's value."""
     return bool(headers.get("Transfer-Encoding", "").lower() == "chunked" or headers.get("Content-Length", "").isdigit())

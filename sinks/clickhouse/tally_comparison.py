@@ -58,13 +58,13 @@ _KEYS: Final = {
 
 
 class TallyComparison:
-    """The part of a ``TallyAudit`` that compares tallies with events."""
+    """The part of a ``TallyAudit`` that compares tallies with messages and corrections."""
 
     def __init__(self, clickhouse: ClickHouse) -> None:
         self._clickhouse = clickhouse
 
     def civil_days(self, first: dt.date | None = None, last: dt.date | None = None) -> Mapping[dt.date, int]:
-        """Every civil day with events or tallies; see the contract."""
+        """Every civil day with events or tallies; see ``TallyAudit.civil_days``."""
         days = storable_days(first or FIRST_DAY, last or LAST_DAY)
         if days is None:
             return {}
@@ -90,7 +90,7 @@ class TallyComparison:
         return {day: int(found) for day, found in rows}
 
     def recently_stored_days(self, within: dt.timedelta) -> Sequence[dt.date]:
-        """Civil days of events that were stored recently; see the contract."""
+        """Civil days of events that were stored recently; see ``TallyAudit.recently_stored_days``."""
         since = "now64(3) - toIntervalMillisecond({within:UInt64})"
         union = " UNION DISTINCT ".join(
             # Only parts written since then can hold such rows.
@@ -109,13 +109,13 @@ class TallyComparison:
         return [day for (day,) in rows]
 
     def now(self) -> dt.datetime:
-        """The server's clock; see the contract."""
+        """The server's clock; see ``TallyAudit.now``."""
         return aware(self._clickhouse.rows("audit_now", "SELECT now64(3, 'UTC')", **BACKGROUND)[0][0])
 
     def compare(
         self, tier: Tier, day: dt.date, *, settle: dt.timedelta, limit: int, acknowledged: Acknowledged | None = None
     ) -> Comparison:
-        """Compare one tier of a day; see the contract."""
+        """Compare one tier of a day; see ``TallyAudit.compare``."""
         due = due_condition(acknowledged) if settle else None
         found = self._compare(
             tier, day, settle, limit, acknowledged, due, _correction_due(day, acknowledged, look_at_dossiers=False)
@@ -165,10 +165,12 @@ class TallyComparison:
 
 
 def _correction_due(day: dt.date, acknowledged: Acknowledged | None, *, look_at_dossiers: bool) -> str:
-    """The condition under which a stored correction must be counted.
+    """The SQL condition under which a stored correction must be counted.
 
-    A worker writes a correction for a message of its batch in the same dossier, and acknowledges this message after it recounted.
-    So a correction is in progress while a message of its dossier is. Finding these dossiers is a scan of all messages.
+    A worker writes a correction because of a message of its batch in the same dossier, and acknowledges that message after it
+    recounted. So a correction need not be counted while a message of its dossier is in progress. Finding these dossiers is a scan
+    of
+    all messages.
     """
     old = OLD.format(column="written_at")
     if acknowledged is None:
@@ -184,14 +186,14 @@ def _correction_due(day: dt.date, acknowledged: Acknowledged | None, *, look_at_
 
 
 def _compared(tier: Tier, day: dt.date, *, due: str | None, correction_due: str) -> str:
-    """Every bucket of the day: its due, stored and tallied counts, how far its tally deviates from what is stored, and its drift.
+    """The SQL that gives, for every bucket of the day, its due, stored and tallied counts, the tally's deviation and its drift.
 
     ``due``: the condition under which a message must be counted; None for every message and correction. The day is part of every
     key, so rows may be filtered by it before they are merged. The tallies come before the messages, so that ClickHouse takes the
     snapshot of their table first, and a recount that ends in between cannot make a tally look too high.
 
     A right tally lies between ``minimum`` and ``maximum``. What is due counts in both; a message that is not due may count what
-    it counts by itself; and a message whose correction is not due may count as anything that its status allows, because an
+    it counts alone; and a message whose correction is not due may count as anything that its status allows, because an
     earlier correction may have been counted before.
     """
     bucket, procedure, tally_bucket, tally_procedure = _KEYS[tier]
@@ -242,14 +244,14 @@ def _compared(tier: Tier, day: dt.date, *, due: str | None, correction_due: str)
 
 
 def _message_counts() -> str:
-    """What the messages of a bucket count by themselves: the array of each side."""
+    """The SQL of what the messages of a bucket count alone: an array for each side (minimum, maximum and the others)."""
     stored = [f"toInt64(countIf({condition}))" for condition in _CONDITIONS.values()]
     due = [f"toInt64(countIf(({condition}) AND is_due))" for condition in _CONDITIONS.values()]
     return _arrays({"stored": stored, "due": due, "minimum": due, "maximum": stored})
 
 
 def _correction_counts() -> str:
-    """What the corrections of a bucket change: the array of each side."""
+    """The SQL of what the corrections of a bucket change: an array for each side."""
     sides: dict[str, list[str]] = {side: [] for side in _SIDES}
     for name, condition in _CONDITIONS.items():
         change = f"changed_{name}"
@@ -261,13 +263,13 @@ def _correction_counts() -> str:
 
 
 def _expired_counts() -> str:
-    """What the expired messages of a bucket count as: the same on each side."""
+    """The SQL of what the expired messages of a bucket count as: the same array on each side."""
     counts = [f"sum({expired_count(name)})" for name in _CONDITIONS]
     return _arrays(dict.fromkeys(_SIDES, counts))
 
 
 def _arrays(sides: Mapping[str, Sequence[str]]) -> str:
-    """Columns in the order that every part of the union has."""
+    """The SQL columns of the sides, in the order that every part of the union has."""
     return ", ".join(f"[{', '.join(sides[side])}] AS {side}" for side in _SIDES)
 
 

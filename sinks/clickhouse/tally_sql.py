@@ -1,4 +1,4 @@
-"""SQL that recounts, the audit and the repair share: civil days, keys, counts and versions, settings of background queries."""
+"""SQL for recounts, audit and repair: civil days, keys, counts and versions, and the settings of background queries."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ALONE: Final = ", ".join(
 
 
 def correction(name: str) -> str:
-    """What a correction changes in a count: -1, 0 or 1."""
+    """The SQL of what a correction changes in a count: -1, 0 or 1."""
     more, less, bit = ("minus", "plus", BITS.index("repeat")) if name == "events" else ("plus", "minus", BITS.index(name))
     return f"(toInt64(bitTest({more}, {bit})) - toInt64(bitTest({less}, {bit})))"
 
@@ -43,9 +43,10 @@ _SUMMED: Final = ", ".join(f"greatest(0, sum({name}))" for name in COUNT_NAMES)
 def recount_sql(bucket: Mapping[str, str], prewhere: str, where: str, *, within: str = "", expiring: bool = True) -> str:
     """The query that recounts buckets: their keys, the counts, the time of the last event, and the version.
 
-    The version grows with every message and with every look at a dossier that a correction comes from, so whatever is inserted
+    The version grows with every message and with every judgement of a dossier that a correction comes from, so whatever is
+    inserted
     last into a bucket is followed by a recount with the highest version. A bucket with messages that are all repeats counts 0.
-    Expired messages add to the version what they did before, and more.
+    Expired messages add to the version at least what they added before they expired.
 
     Args:
         bucket: key column -> its expression on the columns of a message.
@@ -87,7 +88,7 @@ EVENT_KEY: Final = "agency, occurred_at, event_id"
 
 
 def days_condition(column: str, days: Days) -> str:
-    """The days as ranges of instants, neighbouring days joined, so that the primary key can skip everything else.
+    """The SQL condition that a time is on one of the days, in few ranges of instants, so that the primary key skips other rows.
 
     Days that no table can hold are omitted.
     """
@@ -107,13 +108,13 @@ def days_condition(column: str, days: Days) -> str:
 
 
 def extent_condition(column: str, days: Days) -> str:
-    """The instants from the first of these days to the last; a short condition, however many days there are."""
+    """The SQL condition that a time lies between the first and the last of these days; short, however many days there are."""
     kept = [day.toordinal() for day in days.days if storable_days(day, day) is not None]
     return f"({column} >= {_midnight(min(kept))} AND {column} < {_midnight(max(kept) + 1)})" if kept else "0"
 
 
 def tally_day_condition(tier: Tier, day: dt.date) -> str:
-    """The condition that a tally belongs to a civil day."""
+    """The SQL condition that a tally belongs to a civil day."""
     if storable_days(day, day) is None:
         return "0"
     return days_condition("minute", Days((day,))) if tier is Tier.MINUTE else f"day = '{day.isoformat()}'"
@@ -123,10 +124,10 @@ def tally_day_condition(tier: Tier, day: dt.date) -> str:
 
 
 def _midnight(ordinal: int) -> str:
-    """Local midnight, 17:00 UTC of the day before, for a comparison with a ``DateTime64`` in UTC."""
+    """Midnight in Viet Nam (17:00 UTC of the day before) as SQL, for a comparison with a ``DateTime64`` in UTC."""
     return f"'{dt.date.fromordinal(ordinal - 1).isoformat()} 17:00:00'"
 
 
 def _midnight_minute(ordinal: int) -> str:
-    """Local midnight for a comparison with a ``DateTime``: a number of seconds, because later texts than it holds would wrap."""
+    """Midnight in Viet Nam as SQL for a comparison with a ``DateTime``: in seconds, because a text out of range would wrap."""
     return str((ordinal - _EPOCH_ORDINAL) * 86_400 - 7 * 3_600)

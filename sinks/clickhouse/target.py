@@ -18,7 +18,7 @@ _ENCODE = (
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """``folder`` is set for the embedded engine, ``host`` for a server."""
+    """The address of a ClickHouse; ``folder`` is set for the embedded engine, ``host`` for a server."""
 
     timeout: float
     database: str = DATABASE
@@ -33,10 +33,12 @@ class Target:
 
     @classmethod
     def parse(cls, url: str, *, timeout: float, ca_file: str = "") -> Self:
-        """Read ``chdb:FOLDER`` or ``http(s)://[user[:password]@]host[:port][/database]``. ``ca_file``: see the attribute.
+        """Read ``chdb:FOLDER`` or ``http(s)://[user[:password]@]host[:port][/database]``.
+
+        ``ca_file``: see the attribute of ``Target``.
 
         Raises:
-            ValueError: the address is neither.
+            ValueError: the address has neither form.
         """
         if url.startswith("chdb:"):
             folder = url.removeprefix("chdb:").removeprefix("//")
@@ -70,10 +72,10 @@ class Target:
 
 
 def _split(url: str) -> tuple[SplitResult, int | None]:
-    """The parts of an address, and its port.
+    """Split an address into its parts and its port.
 
     Raises:
-        ValueError: it cannot be split. The message quotes no part of it, because any part may belong to the password.
+        ValueError: the address cannot be split. The message quotes no part of it, because any part may belong to the password.
     """
     try:
         parts = urlsplit(url)

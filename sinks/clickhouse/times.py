@@ -1,4 +1,4 @@
-"""Civil days and instants within the range of ClickHouse's types: any day may be asked for, and none may turn into another."""
+"""Civil days and instants within the range of ClickHouse's types: any day may be asked for, and none wraps into another day."""
 
 from __future__ import annotations
 

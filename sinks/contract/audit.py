@@ -1,4 +1,4 @@
-"""The audit: comparisons of tallies with events, repeats, and repair."""
+"""The audit: comparisons of tallies with the stored messages, searches for contradictory repeats, and the repair of tallies."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from sinks.contract.tallies import Counts
 class Difference:
     """A tally that does not match the stored messages and corrections.
 
-    ``stored``: what all of them give; ``due``: what those give that must be counted by now. ``drift`` is the number of events by
-    which the tally is outside of what they allow (see ``TallyAudit.compare``): the largest deviation of any count, and 1 when
-    only the time of the newest event is wrong.
+    ``stored``: the counts that all stored messages and corrections give. ``due``: the counts of those that must be tallied by
+    now.
+    ``drift``: the number of events by which the tally is outside of what the messages and corrections allow (see
+    ``TallyAudit.compare``): the largest deviation of any count, and 1 when only the time of the newest event is wrong.
 
     ``bucket``: the minute (aware) or the civil day. ``procedure`` is empty except in the procedure tier. A time is None where
     there is no event or no tally.
@@ -39,7 +40,7 @@ class Difference:
 
     @property
     def key(self) -> tuple[str, str, str, str]:
-        """What identifies the tally."""
+        """The tier, agency, bucket (ISO) and procedure code, which identify the tally."""
         return self.tier.value, self.agency, self.bucket.isoformat(), self.procedure
 
     @property
@@ -88,13 +89,13 @@ class Comparison:
 
     @property
     def complete(self) -> bool:
-        """Whether ``differences`` lists every difference."""
+        """Whether ``differences`` lists every difference of the tier and day, not only some."""
         return len(self.differences) == self.differing
 
 
 @dataclass(frozen=True, slots=True)
 class EventRef:
-    """What identifies an event, as an example in a report. ``dossier_code`` is empty when it is not known."""
+    """Identifies an event that a report shows as an example. ``dossier_code`` is empty when it is not known."""
 
     agency: str
     occurred_at: dt.datetime
@@ -104,9 +105,9 @@ class EventRef:
 
 @dataclass(frozen=True, slots=True)
 class Repeats:
-    """What a search found: events that were sent with different contents, or event ids that several dossiers use.
+    """The result of a search for events sent with different contents, or for event ids that several dossiers use.
 
-    ``count``: how many; ``examples``: some event ids with the places where they stand.
+    ``count``: how many events or ids were found; ``examples``: some of the event ids, with the places where they stand.
     """
 
     count: int
@@ -115,17 +116,20 @@ class Repeats:
 
 @dataclass(frozen=True, slots=True)
 class HashShard:
-    """Part ``index`` (from 0) of ``count`` parts of all values, by their hash. One part is searched at a time to bound memory."""
+    """A share of all values, chosen by their hash: share ``index`` (from 0) of ``count``.
+
+    One share is searched at a time to bound memory.
+    """
 
     index: int
     count: int
 
 
 class TallyAudit(Protocol):
-    """Compares the tallies with the messages that they count, and the corrections of their dossiers. Only reads."""
+    """Compares the tallies with the messages that they count and with the corrections of their dossiers. Never writes."""
 
     def civil_days(self, first: dt.date | None = None, last: dt.date | None = None) -> Mapping[dt.date, int]:
-        """Every civil day with events or tallies of any tier, ascending, and its rows of messages, repeats included."""
+        """Every civil day with events or tallies of any tier, ascending -> its number of stored messages, repeats included."""
         ...
 
     def recently_stored_days(self, within: dt.timedelta) -> Sequence[dt.date]:
@@ -139,27 +143,36 @@ class TallyAudit(Protocol):
     def compare(
         self, tier: Tier, day: dt.date, *, settle: dt.timedelta, limit: int, acknowledged: Acknowledged | None = None
     ) -> Comparison:
-        """Compare every (agency, bucket) of a day: with what its messages count as by themselves, and their corrections.
+        """Compare every tally (agency, bucket) of a tier and day with what its messages count as alone, plus their corrections.
 
         Messages that need not be tallied yet: none with ``settle`` 0. With ``acknowledged``, those that the group has not
-        acknowledged. Of messages that it does not cover, and of all messages without it, those stored within the last ``settle``.
-        It does not cover other topics and partitions, nor offsets beyond the end of the log, which belong to an earlier topic of
-        the same name. Corrections that need not be tallied yet: those written within the last ``settle``, and with
-        ``acknowledged`` those of a dossier with a message that need not be.
+        acknowledged. Of messages that ``acknowledged`` does not cover, and of all messages without ``acknowledged``, those stored
+        within
+        the last ``settle``. ``acknowledged`` does not cover other topics and partitions, nor offsets beyond the end of the log,
+        which
+        belong to an earlier topic of the same name. Corrections that need not be tallied yet: those written within the last
+        ``settle``,
+        and with ``acknowledged`` those of a dossier with a message that need not be tallied yet.
 
-        A message that need not be tallied may count as nothing, or as what it counts as by itself. A message whose correction
-        need not be tallied may count as anything that its status allows: the tally may have an earlier correction.
+        A message that need not be tallied yet may count as nothing, or as what it counts as alone. A message whose correction
+        need not be tallied yet may count as anything that its status allows: the tally may contain an earlier correction.
 
         Totals are exact; at most ``limit`` differences are listed.
         """
         ...
 
     def contradictions(self, day: dt.date, *, limit: int) -> Repeats:
-        """Events (agency, time, id, dossier, status) of a day that were sent with different contents. The greatest one counts."""
+        """Events (agency, time, id, dossier, status) of a day that were sent with different contents.
+
+        The greatest content counts.
+        """
         ...
 
     def reused_event_ids(self, days: tuple[dt.date, dt.date] | None, shard: HashShard, *, limit: int) -> Repeats:
-        """Event ids that are used in several dossiers. ``days`` None: all; both ends included."""
+        """Event ids that several dossiers use.
+
+        ``days``: the first and the last civil day to search, both included; None: all days.
+        """
         ...
 
     def newest_positions(self, topic: str) -> Mapping[int, int]:
@@ -167,29 +180,34 @@ class TallyAudit(Protocol):
         ...
 
     def unread(self, topic: str) -> Sequence[UnreadRange]:
-        """Every recorded range of offsets that left the log before it was read, by partition and offset, as recorded."""
+        """Every recorded range of unread offsets of a topic, by partition and offset.
+
+        Ranges may overlap: they are as they were recorded.
+        """
         ...
 
     def kept_within(self, topic: str, ranges: Sequence[tuple[int, int, int]]) -> Sequence[int]:
-        """For each (partition, first, end), how many distinct offsets are accounted for.
+        """For each range (partition, first, end): how many of its distinct offsets are accounted for; ``end`` is not included.
 
-        An offset is accounted for by a stored event, a dead letter, or the mark of a dropped or replayed one.
+        An offset is accounted for by a stored event, a dead letter, or the mark of a dropped or replayed dead letter.
         Of an event that was sent twice only one offset is stored.
         """
         ...
 
     def missing(self, messages: pa.Table) -> Sequence[tuple[int, int]]:
-        """Messages that are neither stored nor dead-lettered, as (partition, offset).
+        """The positions (partition, offset) of those of ``messages`` that are neither stored nor dead-lettered.
 
-        ``messages``: topic, partition, offset, and agency, occurred_at, event_id, dossier_code and status of the event in them
-        (null when there is none). A message is kept when its event is stored or was when it expired, or when its position is that
-        of a stored event or a dead letter.
+        ``messages``: topic, partition, offset, and agency, occurred_at, event_id, dossier_code and status of the event in each
+        message
+        (null when there is none). A message counts as kept when its event is stored, or was stored until it expired, or when its
+        position
+        is that of a stored event or a dead letter.
         """
         ...
 
 
 class TallyRepair(Protocol):
-    """Corrections that a recount alone cannot make. Safe while workers run."""
+    """Repairs tallies in ways that a recount alone cannot. Safe while workers run."""
 
     def raise_epoch(self, reason: str) -> int:
         """Make every later recount win over every existing tally; returns the new epoch.
@@ -199,9 +217,15 @@ class TallyRepair(Protocol):
         ...
 
     def clear_orphans(self, tier: Tier, day: dt.date) -> None:
-        """Write zeros over the tallies of a day that have no events. Requires a raised epoch to win."""
+        """Write zeros over the tallies of a tier and day that have no events (orphans).
+
+        Raise the epoch first: else old tallies win.
+        """
         ...
 
     def purge_superseded(self, tier: Tier, days: Sequence[dt.date]) -> None:
-        """Delete rows of these days that newer versions replaced, so that no query can read them. Rewrites their months."""
+        """Delete the tally rows of these days that newer versions replaced, so that no query reads them.
+
+        Rewrites whole months of the tier.
+        """
         ...

@@ -1,4 +1,4 @@
-"""Counting stored dossiers again after the service catalogue of an agency changed: which, and for which agencies that is done."""
+"""Recounts of stored dossiers after the service catalogue of an agency changed: which dossiers, and what is finished."""
 
 from __future__ import annotations
 
@@ -12,35 +12,39 @@ from domain.catalogue_levels import CatalogueLevels, Generation
 
 
 class CatalogueRecounts(Protocol):
-    """Knows which loads of the catalogue all stored dossiers were counted with. Several processes may use it at once."""
+    """Knows with which loads of the catalogue all stored dossiers were counted. Several processes may use it at once."""
 
     def unfinished(self, agencies: Collection[str] | None = None) -> Mapping[str, Generation]:
-        """The last load of each of these agencies (None: all) with which not all stored dossiers were counted."""
+        """The last load of each of these agencies (None: all) with which not all stored dossiers have been counted yet."""
         ...
 
     def levels(self, agencies: Collection[str]) -> CatalogueLevels:
-        """The levels of their last loads."""
+        """The service levels of these agencies in the last load of each."""
         ...
 
     def levels_before(self, agencies: Collection[str]) -> CatalogueLevels:
-        """The levels of the last loads that all stored dossiers of these agencies were counted with; none without such a load."""
+        """The service levels in the last load of each agency for which a recount was finished.
+
+        An agency without such a load has none.
+        """
         ...
 
     def days(self, agencies: Collection[str]) -> Mapping[dt.date, int]:
-        """The civil days that have messages that ``dossiers`` finds, ascending, and their number."""
+        """Each civil day for which ``dossiers`` finds dossiers, ascending -> the number of messages by which it finds them."""
         ...
 
     def dossiers(self, agencies: Collection[str], day: dt.date) -> Iterator[pa.Array]:
-        """Every dossier with a 9 or 10 of a day and of these agencies without a level, for a changed service.
+        """The dossiers of these agencies and a changed service with a message of the day with status 9 or 10 and without a level.
 
-        A service is changed when one of the loads since the last finished recount says otherwise than another, or than the load
-        of that recount. Dossiers whose messages are stored and not indexed yet are among them.
+        A service is changed when the loads since the last finished recount differ in what they say about it, or one of them
+        differs from
+        the load of that recount. Dossiers whose messages are stored and not yet indexed are included.
 
         Yields:
-            their numbers, 16 bytes each.
+            arrays of dossier numbers, 16 bytes each.
         """
         ...
 
     def finish(self, loads: Mapping[str, Generation]) -> None:
-        """Record that all stored dossiers of agencies were counted with these loads."""
+        """Record that all stored dossiers of these agencies were counted with these loads (agency -> load)."""
         ...

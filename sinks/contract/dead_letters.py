@@ -1,4 +1,4 @@
-"""Dead letters: what is kept of the messages, their store, and the persistent state of the dead-letter limit."""
+"""Dead letters: what is kept of the messages, the store of dead letters, and the stored state of the dead-letter limit."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Kept(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message that is not a valid event: what is kept of it, its position and reason.
+    """A message that is not a valid event: what is kept of it, its position in Kafka and the reason.
 
     Position and ``content_hash`` identify it. The position alone does not: after a topic is recreated or truncated, another
     message has the same offset.
@@ -42,12 +42,12 @@ class DeadLetter:
 
     @property
     def position(self) -> Position:
-        """Where the message was."""
+        """Where the message was in Kafka: topic, partition and offset."""
         return self.topic, self.partition, self.offset
 
     @property
     def content_hash(self) -> int:
-        """The hash of key and value as they were received (``content_hash_of``)."""
+        """The hash of key and value as they were received (``content_hash_of``), also when less is kept of them now."""
         return self.received_hash or content_hash_of(self.key, self.value)
 
 
@@ -73,15 +73,15 @@ class DeadLetterFilter:
 
     @property
     def has_criteria(self) -> bool:
-        """Whether any criterion narrows the selection."""
+        """Whether any criterion (reason, topic, since, until) narrows the selection."""
         return bool(self.reasons or self.topics or self.since or self.until)
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterEntry:
-    """A dead letter without its bytes.
+    """A dead letter as it is listed, without the bytes of its key and value.
 
-    ``size`` is that of what is kept of its value, None where there is none. ``removed_at``: when that was removed.
+    ``size``: bytes that are kept of the value, None where there is no value. ``removed_at``: when the kept bytes were removed.
     """
 
     topic: str
@@ -97,7 +97,7 @@ class DeadLetterEntry:
 
     @property
     def position(self) -> Position:
-        """Where the message was."""
+        """Where the message was in Kafka: topic, partition and offset."""
         return self.topic, self.partition, self.offset
 
 
@@ -109,19 +109,19 @@ class DeadLetterStore(Protocol):
     """
 
     def counts(self, criteria: DeadLetterFilter) -> Mapping[str, int]:
-        """Dead letters by reason."""
+        """The number of selected dead letters by reason."""
         ...
 
     def entries(self, criteria: DeadLetterFilter, *, limit: int, after: Position | None = None) -> Sequence[DeadLetterEntry]:
-        """A page of dead letters without their bytes."""
+        """A page of the selected dead letters without their bytes."""
         ...
 
     def dead_letters(self, criteria: DeadLetterFilter, *, limit: int, after: Position | None = None) -> Sequence[DeadLetter]:
-        """A page of complete dead letters. An empty key is returned as None, like a missing one."""
+        """A page of the selected dead letters with key and value. An empty key is returned as None, like a missing key."""
         ...
 
     def find(self, position: Position) -> Sequence[tuple[DeadLetter, DeadLetterEntry]]:
-        """The dead letters at a position, replayed or not, the latest first. More than one after a topic was recreated."""
+        """The dead letters at a position, replayed or not, the latest first. There are several after a topic was recreated."""
         ...
 
     def latest_offset(self, topic: str, partition: int) -> int:
@@ -133,37 +133,40 @@ class DeadLetterStore(Protocol):
         ...
 
     def mark_replayed(self, dead_letters: Sequence[DeadLetter]) -> None:
-        """Record that these were sent again; dropped ones stay dropped."""
+        """Record that these dead letters were sent again to Kafka; dropped ones stay dropped."""
         ...
 
     def drop(self, criteria: DeadLetterFilter) -> int:
-        """Remove dead letters permanently, also when their message is redelivered; returns how many."""
+        """Drop the selected dead letters for good, also when their message is delivered again; returns how many were dropped."""
         ...
 
 
 class ReceivedBytes(Protocol):
-    """The bytes of messages as they were received, which are kept for a limited time."""
+    """The bytes (key and value) of dead-lettered messages as they were received, which are kept for a limited time."""
 
     def now(self) -> dt.datetime:
         """The storage's clock, which dates the dead letters."""
         ...
 
     def has_any(self, before: dt.datetime) -> bool:
-        """Whether there are bytes of messages that were dead-lettered before this time."""
+        """Whether the received bytes of any message that was dead-lettered before ``before`` are still stored."""
         ...
 
     def page(self, before: dt.datetime, *, limit: int, after: Position | None = None) -> Sequence[DeadLetter]:
-        """A page of the dead letters with such bytes, as a page of a ``DeadLetterStore``."""
+        """A page of the dead letters from before ``before`` whose received bytes are stored; paged as in ``DeadLetterStore``."""
         ...
 
     def keep_fields(self, dead_letters: Sequence[DeadLetter]) -> None:
-        """Keep these in place of the dead letters with the same identity. The bytes of those are there until ``remove``."""
+        """Replace the stored dead letters with the same identity by these, which hold less.
+
+        The old bytes stay on disk until ``remove``.
+        """
         ...
 
     def remove(self, before: dt.datetime, *, at: dt.datetime) -> None:
-        """Remove key and value of all messages that were dead-lettered before this time and are kept as received.
+        """Remove key and value of all messages that were dead-lettered before ``before`` and are kept as they were received.
 
-        They stay counted, listed and identified. ``at``: what they say about the time of the removal.
+        Such dead letters stay counted, listed and identified. ``at``: the time of the removal that they show.
         """
         ...
 
@@ -172,7 +175,9 @@ class ReceivedBytes(Protocol):
 class DeadLetterCheckpoint:
     """The counts of the dead-letter limit for a partition when all messages up to ``offset`` (included) were validated.
 
-    ``run``: consecutive rejections at the end. ``groups``: the latest messages, oldest first, as (messages, rejections).
+    ``run``: how many of the last messages were rejected without an accepted one in between. ``groups``: the latest messages,
+    oldest
+    group first, each group as (messages, rejected messages).
     """
 
     topic: str
@@ -184,10 +189,10 @@ class DeadLetterCheckpoint:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterLimitState:
-    """The state of a partition below some offset.
+    """The stored state of the dead-letter limit for a partition below some offset.
 
-    ``checkpoint``: the latest one below it. ``newest``: offset of the latest checkpoint of all, -1 when there is none;
-    ``newest_run``: its ``run``.
+    ``checkpoint``: the latest one below that offset. ``newest``: offset of the latest checkpoint of all, -1 when there is none;
+    ``newest_run``: the ``run`` of that checkpoint.
     ``accepted_until``: messages below this offset may be dead-lettered without a limit.
     """
 
@@ -198,14 +203,14 @@ class DeadLetterLimitState:
 
 
 class DeadLetterLimitStore(Protocol):
-    """Keeps the counts of the dead-letter limit when a worker ends."""
+    """Stores the counts of the dead-letter limit, so that they outlive the worker that counted."""
 
     def limit_state(self, topic: str, partition: int, *, before: int) -> DeadLetterLimitState:
-        """The state of a partition below the offset ``before``."""
+        """The stored state of the dead-letter limit for a partition below the offset ``before``."""
         ...
 
     def insert_checkpoints(self, checkpoints: Sequence[DeadLetterCheckpoint]) -> None:
-        """Store checkpoints; one at the same offset is replaced. Durable when it returns."""
+        """Store checkpoints; a stored checkpoint at the same offset is replaced. Durable when it returns."""
         ...
 
     def accept(self, topic: str, partition: int, until: int) -> None:

@@ -1,4 +1,4 @@
-"""The audit of dossiers: everything that is stored about the dossiers of a share, side by side, and what a repair deletes."""
+"""The audit of dossiers: reads all that is stored about the dossiers of a share, one row for each message, and deletes it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from sinks.contract.audit import Acknowledged, HashShard
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """Dossiers that are settled or given back, and have no message of ``older_than`` or later; nothing changed since ``quiet``.
+    """Selects dossiers that are settled or given back, without a message since ``older_than``, whose row is older than ``quiet``.
 
-    Their rows (``sinks.contract.dossier_table``) say so; an excluded dossier is never one of them.
+    The rows of the table of dossiers (``sinks.contract.dossier_table``) tell this; an excluded dossier is never selected.
     """
 
     older_than: dt.datetime
@@ -26,12 +26,12 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class DossierSelection:
-    """A share of all dossiers whose messages have not expired.
+    """Selects a share of all dossiers whose messages have not expired.
 
     Attributes:
-        shard: the share.
-        days: only those that have something on certain civil days, both ends included.
-        finished: only finished ones.
+        shard: the share, by the hash of the dossier.
+        days: the first and the last civil day; only dossiers with a message or decision on these days; None: any day.
+        finished: only dossiers that are finished in this sense; None: all.
     """
 
     shard: HashShard
@@ -45,7 +45,7 @@ class DossierAudit(Protocol):
     def stored_dossiers(
         self, selection: DossierSelection, *, settle: dt.timedelta, acknowledged: Acknowledged | None = None
     ) -> Iterator[pa.RecordBatch]:
-        """Everything about the selected dossiers, dossier by dossier, one row for each message or decision known anywhere.
+        """Everything about the selected dossiers, dossier by dossier, one row for each message or decision that any table knows.
 
         The corrections are read before the index, and the index before the messages. Writers store in the opposite order, so
         whatever a correction or the index knew is among the messages, unless somebody deleted it.
@@ -55,17 +55,17 @@ class DossierAudit(Protocol):
             ``DossierIndex.histories``; ``stored``, ``indexed``, ``corrected``: 1 when the message is in that table; ``plus``,
             ``minus``, ``seen`` of the correction, 0 without one; ``claims``: every claimed value (1 + bits); ``in_hand``: 1 when
             the message need not be counted yet (``TallyAudit.compare``). Decisions of operators are rows as in
-            ``sinks.contract.exclusions``; a younger one than ``settle`` is in hand. Level notes of the index are rows as in
+            ``sinks.contract.exclusions``; a decision younger than ``settle`` is in hand. Level notes of the index are rows as in
             ``sinks.contract.level_notes``.
         """
         ...
 
     def levels(self, agencies: Collection[str]) -> CatalogueLevels:
-        """The levels of the service catalogue of some agencies, as it is at some moment during this call."""
+        """The levels of the service catalogue of some agencies, as they are at one moment during this call."""
         ...
 
     def stored_messages(self, dossiers: Sequence[bytes]) -> pa.Table:
-        """The distinct stored messages and decisions of dossiers, as the index identifies them: the columns up to ``facts``."""
+        """The distinct stored messages and decisions of dossiers, in the columns of ``stored_dossiers`` up to ``facts``."""
         ...
 
     def codes(self, dossiers: Sequence[bytes]) -> Mapping[bytes, str]:
@@ -73,7 +73,7 @@ class DossierAudit(Protocol):
         ...
 
     def forget(self, dossiers: Sequence[bytes]) -> None:
-        """Delete everything about dossiers from the index, the corrections and the table of dossiers.
+        """Delete everything about these dossiers from the index, the corrections and the table of dossiers; their messages stay.
 
         Rows that are written during the call may stay.
         """

@@ -16,14 +16,14 @@ GroupCounts = Mapping[tuple[str, str], Mapping[str, int]]
 
 @dataclass(frozen=True, slots=True)
 class FigureQuestion:
-    """What is asked of a group of figures.
+    """The parameters of a group of figures.
 
     Attributes:
         period: whole civil days.
         today: the civil day of the clock.
-        grouping: by what units are divided.
-        longest_days: (unit as stored, procedure) -> longest time (calendar days); for ``due-766``.
-        deadlines: day of submission -> last day of an answer that is not late, for every day of the period on which dossiers can
+        grouping: what divides the counts of a unit into parts.
+        longest_days: (unit as stored, procedure) -> longest time that the procedure may take (calendar days); for ``due-766``.
+        deadlines: day of submission -> last day on which an answer is not late, for every day of the period on which dossiers can
             be accepted late; for ``accepted-late``.
     """
 
@@ -35,10 +35,10 @@ class FigureQuestion:
 
 
 class DossierFigureReader(Protocol):
-    """Reads the groups of ``domain.figure_groups`` that are not tallied, and the tallied one by procedure."""
+    """Counts the groups of ``domain.figure_groups`` that are not tallied, and the tallied group by procedure."""
 
     def counts(self, group: str, question: FigureQuestion) -> GroupCounts:
-        """The counts of a group.
+        """The counts of the group with this name, by unit and part.
 
         Raises:
             SinkError: the storage does not answer.

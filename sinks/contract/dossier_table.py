@@ -1,8 +1,9 @@
-"""The table of dossiers: one judged row a dossier, and which dossiers wait to be judged again.
+"""The table of dossiers: one row for each judged dossier, and which dossiers wait to be judged again.
 
-A dossier *waits* while a change of it was noted at or after the time of its row (``judged_at``), or it has no row. That time is
-read before its messages are, and changes are noted after they are in the index; so a row that is later than a note has seen its
-change. Of several rows of a dossier the one with the larger version holds, so several workers may write the same dossier at once.
+A dossier *waits* while a change of it was noted at or after the time of its row (``judged_at``), or it has a noted change and no
+row. ``judged_at`` is read from the clock before the messages are read, and a change is noted after it is in the index; so a row
+with a later time than a note was judged with that change. Of several rows of a dossier the one with the larger version holds, so
+several workers may write the same dossier at once.
 """
 
 from __future__ import annotations
@@ -50,7 +51,10 @@ ROW_SCHEMA: Final = pa.schema(
 
 
 def rows_of(dossiers: Mapping[bytes, DossierMilestones], *, judged_at: dt.datetime) -> pa.Table:
-    """The rows (``ROW_SCHEMA``) of dossiers by 16-byte number. ``judged_at``: a time before their messages were read."""
+    """The table rows (``ROW_SCHEMA``) of judged dossiers (16-byte number -> dossier).
+
+    ``judged_at``: a time before messages were read.
+    """
     columns: dict[str, list[object]] = {name: [] for name in ROW_SCHEMA.names}
     for dossier, found in dossiers.items():
         columns["dossier"].append(dossier)
@@ -68,7 +72,7 @@ _SAME_NAME: Final = tuple(name for name in ROW_SCHEMA.names if name not in {"dos
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """When changes were noted: from ``since`` up to and with ``until``, None for no bound."""
+    """Selects changes by the time at which they were noted: ``since`` and ``until``, both included; None for no bound."""
 
     since: dt.datetime | None = None
     until: dt.datetime | None = None
@@ -76,12 +80,12 @@ class Noted:
 
 @dataclass(frozen=True, slots=True)
 class WaitingPage:
-    """Some of the dossiers that wait.
+    """A page of the dossiers that wait.
 
     Attributes:
         dossiers: ``dossier``, ``dossier_code`` (empty: not known), ``oldest`` (the time of the oldest change that waits, or of a
-            later one), ``seen`` (of its row; 0 without one), in the order of numbers.
-        last: changes of dossiers up to this number were looked at; None: of all that were asked for.
+            later one), ``seen`` (messages and decisions that the dossier's row knows; 0 without a row), ascending by number.
+        last: the page covers the dossiers up to this number, included; None: all dossiers that were asked for.
     """
 
     dossiers: pa.Table
@@ -90,12 +94,12 @@ class WaitingPage:
 
 @dataclass(frozen=True, slots=True)
 class WaitingTotal:
-    """How many dossiers wait, since when, and where.
+    """How many dossiers wait, since when, and how they are spread over the numbers.
 
     Attributes:
         dossiers: how many.
-        oldest: the time of the oldest change that waits, about; None: nothing waits.
-        marks: numbers of some of them, in the order of numbers, with about as many dossiers from each to the next (1,000).
+        oldest: about the time of the oldest change that waits; None: nothing waits.
+        marks: numbers of some waiting dossiers, ascending; about 1,000 dossiers wait from each mark to the next.
     """
 
     dossiers: int
@@ -105,13 +109,13 @@ class WaitingTotal:
 
 @dataclass(frozen=True, slots=True)
 class CheckedPage:
-    """Some dossiers whose rows were compared with the index.
+    """A page of dossiers whose rows were compared with the index.
 
     Attributes:
         agreeing: ``dossier`` of those whose row knows as many messages and decisions as the index, in the order of numbers.
         differing: ``dossier`` of those whose row is missing, or knows fewer or more messages and decisions than the index,
             although no change of them is noted any more.
-        last: dossiers up to this number were compared; None: all.
+        last: the page covers the dossiers up to this number, included; None: all dossiers.
     """
 
     agreeing: pa.Table
@@ -124,9 +128,9 @@ class LongHistory:
     """A dossier with many messages.
 
     Attributes:
-        seen: its distinct messages and decisions.
-        events: its distinct events.
-        rows: as of ``DossierHistories.histories``; only its decisions when it has more events than a dossier may have.
+        seen: the number of its distinct messages and decisions.
+        events: the number of its distinct events.
+        rows: its rows as of ``DossierHistories.histories``; only its decisions when it has more events than a dossier may have.
     """
 
     seen: int
@@ -135,59 +139,65 @@ class LongHistory:
 
 
 class DossierTable(Protocol):
-    """Keeps the rows of dossiers, and knows which dossiers wait."""
+    """Stores the rows of dossiers, and knows which dossiers wait."""
 
     def now(self) -> dt.datetime:
-        """The clock by which changes are noted."""
+        """The time of the storage's clock, which dates the noted changes."""
         ...
 
     def write(self, rows: pa.Table) -> None:
-        """Store rows (``ROW_SCHEMA``); durable when it returns."""
+        """Store rows of dossiers (``ROW_SCHEMA``); durable when it returns."""
         ...
 
     def forget(self, dossiers: pa.Table) -> None:
-        """Delete the rows of dossiers (``dossier``). For rows that knew more than there is."""
+        """Delete the rows of these dossiers (column ``dossier``). For rows that were judged with more messages than there are."""
         ...
 
     def keep(self, dossiers: pa.Table) -> None:
-        """Keep the rows of dossiers (``dossier``) as they are: their messages expired. They never wait again."""
+        """Keep the rows of these dossiers (column ``dossier``) as they are, because their messages expired.
+
+        They never wait again.
+        """
         ...
 
     def rows(self, first: bytes, last: bytes) -> pa.Table:
-        """The rows that hold (``ROW_SCHEMA``) of the dossiers from one number to another."""
+        """The current rows (``ROW_SCHEMA``) of the dossiers with numbers from ``first`` to ``last``, both included."""
         ...
 
     def note(self, dossiers: pa.Table) -> None:
-        """Note a change of dossiers (``dossier``)."""
+        """Note that these dossiers (column ``dossier``) changed now."""
         ...
 
     def waiting(self, noted: Noted, *, after: bytes | None = None, until: bytes | None = None) -> WaitingPage:
-        """The first dossiers after a number, up to and with another, that wait because of changes of a time."""
+        """A page of the dossiers that wait with a change noted within ``noted``.
+
+        Numbers above ``after``, up to and with ``until``.
+        """
         ...
 
     def waiting_total(self, noted: Noted) -> WaitingTotal:
-        """All dossiers that wait because of changes of a time."""
+        """All waiting dossiers with a change noted within ``noted``."""
         ...
 
     def waiting_since(self, asked_at: dt.datetime) -> int:
-        """How many dossiers wait of which a change was noted at or before a time of ``now``."""
+        """How many dossiers wait because of a change that was noted at or before ``asked_at``, a time that ``now`` returned."""
         ...
 
     def periods_of_changes(self, before: dt.datetime) -> Sequence[Noted]:
-        """The periods that ended before a time and of which changes are kept."""
+        """Every period with stored changes that ended at or before ``before``; changes are stored and dropped by period."""
         ...
 
     def drop_changes(self, period: Noted) -> None:
-        """Delete all changes of one of these periods."""
+        """Delete all changes of one period that ``periods_of_changes`` returned."""
         ...
 
     def compare_with_index(self, *, after: bytes | None = None) -> CheckedPage:
-        """Compare the rows of the first dossiers after a number with the index."""
+        """Compare the rows of a page of dossiers with the index; the page begins above the number ``after`` (None: at 0)."""
         ...
 
 
 class DossierHistories(Protocol):
-    """Reads what dossiers are judged by."""
+    """Reads the messages and decisions by which dossiers are judged."""
 
     def histories(self, dossiers: pa.Table) -> pa.Table:
         """The distinct messages and decisions of dossiers (``dossier``), dossier by dossier.
@@ -199,9 +209,12 @@ class DossierHistories(Protocol):
         ...
 
     def long_history(self, dossier: bytes) -> LongHistory:
-        """The same of one dossier, however many there are."""
+        """The distinct messages and decisions of one dossier, however many it has."""
         ...
 
     def codes(self, rows: pa.Table) -> Mapping[bytes, str]:
-        """The codes of dossiers by rows of ``histories``, one each; those without a stored message or decision are missing."""
+        """The codes of dossiers, each looked up by one of its ``rows`` of ``histories``.
+
+        Omits dossiers without stored message or decision.
+        """
         ...

@@ -51,7 +51,7 @@ def facts_of(
     legacy: np.ndarray,
     named: np.ndarray,
 ) -> np.ndarray:
-    """The small fields of messages in one number each, uint16.
+    """The small fields of each message packed into one number, uint16.
 
     Bits 0-3: status, 4-5: channel, 6-7: level, 8-9: way of return, 10-12: legacy level, 13: the dossier code names the unit.
     """
@@ -63,14 +63,14 @@ def facts_of(
 
 
 def fields_of(facts: np.ndarray) -> dict[str, np.ndarray]:
-    """The reverse of ``facts_of``."""
+    """Unpack the numbers of ``facts_of`` into their fields: name -> array."""
     shifts = {"status": (0, 15), "channel": (4, 3), "level": (6, 3), "returned": (8, 3), "legacy": (10, 7), "named": (13, 1)}
     found = {name: (facts >> np.uint16(shift)) & np.uint16(mask) for name, (shift, mask) in shifts.items()}
     return found | {"named": found["named"].astype(bool)}
 
 
 def event_id_of(halves: bytes) -> uuid.UUID:
-    """The id of an event from two little-endian halves, the first half of the text first."""
+    """The id of an event from its two little-endian halves (8 bytes each); the first half is the first half of the id's text."""
     return uuid.UUID(int=int.from_bytes(halves[:8], "little") << 64 | int.from_bytes(halves[8:], "little"))
 
 
@@ -89,7 +89,10 @@ def message_of(
     legacy: int,
     named: bool,
 ) -> DossierEvent:
-    """A stored message; the small fields are as in ``fields_of``, and ``due_at`` is ``DUE_NOT_SENT`` for a missing due date."""
+    """A stored message as an event.
+
+    The small fields are as in ``fields_of``, and ``due_at`` is ``DUE_NOT_SENT`` for a missing due date.
+    """
     return DossierEvent(
         event_id=event_id,
         dossier_code=code,
@@ -107,7 +110,7 @@ def message_of(
 
 
 def flags_of(*, status: np.ndarray, channel: np.ndarray, level: np.ndarray, returned: np.ndarray) -> np.ndarray:
-    """The flags of messages, uint8; of a decision row (``sinks.contract.exclusions``), which has no status, ``CLAIM``."""
+    """The flags of each message, uint8; a decision row (``sinks.contract.exclusions``), which has no status, has ``CLAIM``."""
     online, nine = channel == Channel.ONLINE, status == Status.SETTLED
     conditions = {
         SUBMISSION: is_submission(status, channel),
@@ -125,20 +128,20 @@ def flags_of(*, status: np.ndarray, channel: np.ndarray, level: np.ndarray, retu
 
 
 class DossierIndex(Protocol):
-    """Reads and writes messages by dossier."""
+    """Reads and writes the messages, decisions, level notes and claims of dossiers, and writes corrections."""
 
     def add(self, messages: pa.Table) -> None:
-        """Index messages and decisions (``INDEX_SCHEMA``); then note that their dossiers changed (``dossier_table``)."""
+        """Index messages and decisions (``INDEX_SCHEMA``), and then note that their dossiers changed (``DossierTable.note``)."""
         ...
 
     def suspects(self, codes: pa.Table) -> pa.Table:
-        """The dossiers of which a message may count otherwise than by itself: among them all about which somebody decided.
+        """The suspects among dossiers: those with a message that may not count as alone, and all with an operator's decision.
 
         Args:
             codes: ``dossier_code``, each once.
 
         Returns:
-            ``dossier`` (16 bytes), in an order in which ``histories`` of neighbours are cheap.
+            ``dossier`` (16 bytes), in an order in which ``histories`` reads neighbours together at low cost.
         """
         ...
 
@@ -152,7 +155,7 @@ class DossierIndex(Protocol):
         ...
 
     def levels(self, agencies: Collection[str]) -> CatalogueLevels:
-        """The levels of the service catalogue of some agencies, as it is at some moment during this call."""
+        """The levels of the service catalogue of some agencies, as they are at one moment during this call."""
         ...
 
     def note(self, notes: pa.Table) -> None:
@@ -160,7 +163,7 @@ class DossierIndex(Protocol):
         ...
 
     def claim(self, claims: pa.Table) -> None:
-        """Record what messages are going to count as.
+        """Record what messages are going to count as, before their corrections are stored.
 
         Args:
             claims: ``dossier``, ``occurred_at``, ``event_id``, ``agency``, ``procedure_code``, ``due_at``, ``facts`` and
@@ -177,21 +180,24 @@ class DossierIndex(Protocol):
         ...
 
     def correct(self, corrections: pa.Table) -> None:
-        """Store corrections. Of two for one message the one that saw more messages holds."""
+        """Store corrections.
+
+        Of two corrections of one message the one that was decided with more messages of its dossier holds.
+        """
         ...
 
 
 class DossierReader(Protocol):
-    """Reads single dossiers."""
+    """Reads the messages of single dossiers."""
 
     def messages(self, code: str) -> Sequence[DossierEvent]:
-        """The distinct messages of one dossier, in any order, without ``portal_id``; none for an unknown code."""
+        """The distinct messages of the dossier with this code, in any order, without ``portal_id``; none for an unknown code."""
         ...
 
     def expired_at(self, code: str) -> dt.datetime | None:
-        """When the messages of a dossier expired; None: they did not."""
+        """When the messages of the dossier with this code expired; None: they have not expired."""
         ...
 
     def messages_of(self, codes: Sequence[str]) -> Mapping[str, Sequence[DossierEvent]]:
-        """The same for several codes at once; unknown codes are omitted."""
+        """The distinct messages of several dossiers: code -> messages as ``messages`` returns them; unknown codes are omitted."""
         ...

@@ -1,4 +1,4 @@
-"""The store of events: inserts, recounts of tallies, and unread offsets."""
+"""The store of events: inserts, recounts of tallies, and records of unread offsets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sinks.contract.tallies import Days, Span
 
 
 class UnreadCause(enum.StrEnum):
-    """How offsets left the log before they were read."""
+    """Why offsets left the log before they were read."""
 
     DELETED = "deleted"  # retention or DeleteRecords
     TRUNCATED = "truncated"  # a leader that did not have them was elected
@@ -37,7 +37,10 @@ class UnreadRange:
 
 
 class EventStore(Protocol):
-    """Where a worker writes. Order of use: events, then their minutes, then their days and procedures, then ``check_tables``."""
+    """Where a worker writes.
+
+    Order of use: store events, recount their minutes, then their days and procedures, then ``check_tables``.
+    """
 
     def insert_events(self, rows: pa.Table) -> None:
         """Store events (``pipeline.ingest.event_rows.ROW_SCHEMA``). Durable when it returns."""
@@ -52,22 +55,23 @@ class EventStore(Protocol):
         ...
 
     def recount_minutes(self, span: Span) -> None:
-        """Recount the distinct events of every (agency, minute) of the span."""
+        """Recount the tallies of every (agency, minute) of the span from the stored messages and corrections."""
         ...
 
     def roll_up_days(self, days: Days) -> None:
-        """Recompute the sum of the minute tallies of every (agency, civil day)."""
+        """Sum the minute tallies of every (agency, civil day) again, and store the sums as day tallies."""
         ...
 
     def recount_procedures(self, days: Days) -> None:
-        """Recount the distinct events of every (agency, civil day, procedure)."""
+        """Recount the tallies of every (agency, civil day, procedure) from the stored messages and corrections."""
         ...
 
     def check_tables(self) -> None:
         """Check that nothing hides stored events from the recounts, and that no table deletes rows by itself.
 
-        Somebody may change that at any time. So the result of a recount holds, and what it counted may be acknowledged, only when
-        a call that began after the recount has returned.
+        Somebody may change row policies or tables at any time. So acknowledge what a recount counted only after a call of this
+        method
+        that began when the recount had ended.
 
         Raises:
             Fatal: rows are hidden or deleted.

@@ -1,7 +1,7 @@
 """Operators' decisions to exclude a dossier from the figures or to include it again, and how the index of dossiers holds them.
 
-The decisions themselves are the truth. Each is also a row of the index, so that each look at a dossier sees it as it sees
-messages: a *decision row* has no status, claims nothing, and makes its dossier a suspect.
+The table of decisions is authoritative. Each decision is also a row of the index, so that each reader of a dossier there reads its
+decisions together with its messages: a *decision row* has no status, claims nothing, and makes its dossier a suspect.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def excludes(facts: np.ndarray) -> np.ndarray:
 
 
 def decision_rows(code: str, decisions: Sequence[ExclusionDecision]) -> pa.Table:
-    """Decisions about a dossier as the index takes them (``INDEX_SCHEMA``)."""
+    """The index rows (``INDEX_SCHEMA``) of decisions about the dossier with this code."""
     rows = [
         {
             "dossier_code": code,
@@ -53,14 +53,17 @@ def decision_rows(code: str, decisions: Sequence[ExclusionDecision]) -> pa.Table
 
 
 class ExclusionStore(Protocol):
-    """Keeps decisions. None is ever changed or deleted."""
+    """Stores operators' decisions about dossiers. No decision is ever changed or deleted."""
 
     def decide(self, code: str, *, excluded: bool, reason: str, name: str) -> ExclusionDecision:
-        """Store a decision; returns it with its time and id. It is durable then, and later than every decision before it."""
+        """Store a decision, and return it with its time and id.
+
+        It is durable then, and its time is later than that of every one before.
+        """
         ...
 
     def decisions(self, code: str) -> Sequence[ExclusionDecision]:
-        """All decisions about a dossier, in any order."""
+        """All decisions about the dossier with this code, in any order."""
         ...
 
     def excluded(self) -> Mapping[str, ExclusionDecision]:

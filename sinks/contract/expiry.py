@@ -1,11 +1,12 @@
 """Expired messages: what is left of the messages of finished dossiers, and the steps by which they expire.
 
-A message expires when a row that says what it counts as takes its place. The order of a run is ``begin``, ``record``, ``switch``,
-``entomb``, then a look at the dossiers of ``late``, and ``remove`` and ``finish``. With ``switch`` the rows count in the place of
-the messages, all at once; whatever breaks off after it is completed by a later run, and what was not switched on is given up.
+A message expires when a row that says what it counts as replaces it. The steps of a run are ``begin``, ``record``, ``switch``,
+``entomb``, then a look at the dossiers of ``late``, and ``remove`` and ``finish``. ``switch`` lets all recorded rows count in the
+place of the messages at one moment. A run that breaks off after ``switch`` is completed by a later run; a run that breaks off
+before is given up.
 
 A dossier whose messages expired has a *tombstone* in the index: a decision that excludes it, later than every other. So a new
-event that comes afterwards counts in ``events`` and as nothing else; a message of a known event counts as nothing.
+event that arrives afterwards counts in ``events`` and as nothing else; a repeat of a known event counts as nothing.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ RECORD_SCHEMA: Final = pa.schema(
 
 
 class BusyError(PortalPulseError):
-    """Another run of the retention is at work, or took over."""
+    """Another run of the retention is in progress, or replaced this one."""
 
 
 def is_tombstone(facts: np.ndarray) -> np.ndarray:
@@ -57,11 +58,11 @@ def is_tombstone(facts: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, slots=True)
 class Runs:
-    """Runs that need something.
+    """The runs that must be completed or given up.
 
     Attributes:
-        unfinished: those in force that are not finished.
-        begun: those that were neither switched on nor given up, with the seconds since their begin.
+        unfinished: runs that were switched on (in force) and are not finished.
+        begun: runs that were neither switched on nor given up, each with the seconds since it began.
     """
 
     unfinished: tuple[int, ...] = ()
@@ -70,7 +71,7 @@ class Runs:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Dossiers that are finished and may expire, and their distinct events."""
+    """How many dossiers are finished and may expire, and how many distinct events they have."""
 
     dossiers: int
     events: int
@@ -78,9 +79,10 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class ExpiredTotal:
-    """What expired so far.
+    """How many messages and dossiers have expired so far.
 
-    ``older_than``: messages of this time and later are all there; None: all messages are. ``late``: messages that came for these
+    ``older_than``: no message at or after this time has expired; None: no message has. ``late``: messages that arrived for the
+    expired
     dossiers afterwards.
     """
 
@@ -90,7 +92,7 @@ class ExpiredTotal:
     late: int = 0
 
     def __add__(self, other: ExpiredTotal) -> ExpiredTotal:
-        """Both together, of two shards."""
+        """The totals of two shards added up; the later of the two ``older_than`` holds."""
         bounds = [at for at in (self.older_than, other.older_than) if at is not None]
         return ExpiredTotal(
             self.messages + other.messages, self.dossiers + other.dossiers, max(bounds, default=None), self.late + other.late
@@ -99,7 +101,7 @@ class ExpiredTotal:
 
 @dataclass(frozen=True, slots=True)
 class TableSize:
-    """A table: its rows, repeats included, its bytes on disk, and its first partition: a month (202401), a year, or nothing."""
+    """A table: its rows, repeats included, its bytes on disk, and its first partition: a month (202401), a year, or empty."""
 
     table: str
     rows: int
@@ -108,22 +110,25 @@ class TableSize:
 
 
 class MessageExpiry(Protocol):
-    """Lets the messages of one server or one shard expire. Everything is durable when a call returns, and may be repeated."""
+    """Lets the messages of one server or one shard expire.
+
+    Everything is durable when a call returns, and each call may be repeated.
+    """
 
     def begin(self, older_than: dt.datetime) -> int:
-        """Begin a run; returns its number, which is higher than every other."""
+        """Begin a run; returns its number, which is higher than that of every earlier run."""
         ...
 
     def waiting(self, finished: Finished) -> Waiting:
-        """All dossiers that are finished."""
+        """How many dossiers are finished, and how many events they have."""
         ...
 
     def candidates(self, selection: DossierSelection) -> pa.Table:
-        """The selected dossiers that are finished: ``dossier``, and ``seen`` of its row."""
+        """The selected dossiers that are finished: ``dossier``, and ``seen`` (messages and decisions that its row knows)."""
         ...
 
     def record(self, run: int, messages: pa.Table, dossiers: pa.Table) -> None:
-        """Store what messages count as (``RECORD_SCHEMA``), and their dossiers (``dossier``, ``seen``)."""
+        """Store what the messages of a run count as (``RECORD_SCHEMA``), and their dossiers (``dossier``, ``seen``)."""
         ...
 
     def switch(self, run: int) -> None:
@@ -135,33 +140,33 @@ class MessageExpiry(Protocol):
         ...
 
     def entomb(self, run: int) -> None:
-        """Write the tombstones of the dossiers of a run, and keep their rows as they are."""
+        """Write a tombstone for each dossier of a run, and keep the dossier's row in the table of dossiers as it is."""
         ...
 
     def late(self, run: int) -> pa.Array:
-        """The dossiers of a run, 16 bytes each, of which the index holds more than the run knew, besides the tombstone."""
+        """The dossiers of a run (16 bytes each) of which the index has more messages and decisions than were recorded."""
         ...
 
     def remove(self, runs: Sequence[int]) -> None:
-        """Delete the messages that these runs recorded, their index rows and corrections."""
+        """Delete the messages that these runs recorded, with their index rows and corrections."""
         ...
 
     def finish(self, run: int) -> None:
-        """Record that nothing is left to be done for a run."""
+        """Record that a run is complete: no step of it is left."""
         ...
 
     def runs(self) -> Runs:
-        """The runs that need something."""
+        """The runs that must be completed or given up."""
         ...
 
     def give_up(self, run: int) -> None:
-        """Give a run up that was not switched on, and delete what it recorded."""
+        """Give up a run that was not switched on, and delete what it recorded."""
         ...
 
     def total(self) -> ExpiredTotal:
-        """What expired so far."""
+        """How many messages and dossiers have expired so far."""
         ...
 
     def sizes(self) -> Sequence[TableSize]:
-        """The sizes of the tables that grow with time."""
+        """The sizes of the tables that grow over time."""
         ...

@@ -1,4 +1,4 @@
-"""Findings: what is read to find what is unusual about dossiers."""
+"""Findings: reads the dossiers that may be unusual."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HISTORY_COLUMNS: Final = ("dossier", "occurred_at", "id", "agency", "procedure_c
 
 @dataclass(frozen=True, slots=True)
 class FindingScope:
-    """Which findings are asked for: those of civil days, and of certain units (None: all)."""
+    """Selects findings by civil days and by units (None: all units)."""
 
     period: Period
     agencies: tuple[str, ...] | None = None
@@ -28,14 +28,14 @@ class FindingReader(Protocol):
     """Reads dossiers that may have a finding."""
 
     def messages_within(self, scope: FindingScope) -> int:
-        """How many messages lie in the scope, about: repeats may be counted."""
+        """About how many messages lie in the scope; messages that are stored several times may be counted several times."""
         ...
 
     def histories(self, scope: FindingScope, shard: HashShard) -> Iterator[pa.RecordBatch]:
         """All messages and decisions of the dossiers of a hash shard that have a message in the scope and may have a finding.
 
-        A dossier with a finding is never missing; one without may be there. The rows of a dossier follow each other. A row may
-        be there several times. Decisions are rows as in ``sinks.contract.exclusions``.
+        Every dossier with a finding is returned; some without one may be, too. The rows of a dossier are adjacent. A row may
+        be returned several times. Decisions are rows as in ``sinks.contract.exclusions``.
 
         Yields:
             ``HISTORY_COLUMNS``.

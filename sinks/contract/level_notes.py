@@ -1,9 +1,11 @@
 """Levels of the service catalogue that dossiers were counted with, and how the index of dossiers holds them.
 
-When no message of a settled dossier gives a level, the writer that judges it writes the catalogue's into the index, as a *level
-note*: a row without a status that claims nothing and makes its dossier a suspect. So each look at a dossier sees the level as it
-sees messages, and a later look never judges by an older catalogue. Of several notes about one service and day the one of the
-newest generation holds.
+When no message of a settled dossier gives a level, the program that judges it writes the level of the catalogue into the index,
+as
+a *level note*: a row without a status that claims nothing and makes its dossier a suspect. So whoever reads the dossier later
+reads
+that level together with the messages, and never judges by an older catalogue. Of several notes about one service and day the note
+of the newest generation holds.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ _DAY: Final = 86_400_000
 
 
 class NotedLevel(NamedTuple):
-    """A noted level: where it comes from, and its position in ``LEVEL_RANKS``."""
+    """A level note: the generation of the catalogue that its level comes from, and the level's position in ``LEVEL_RANKS``."""
 
     generation: Generation
     level: int
@@ -45,18 +47,18 @@ def is_message(facts: np.ndarray) -> np.ndarray:
 
 
 def civil_day_numbers(occurred_at: np.ndarray) -> np.ndarray:
-    """The civil days of epoch milliseconds, in days since 1970-01-01."""
+    """The civil day of each instant (milliseconds since 1970), in days since 1970-01-01."""
     found: np.ndarray = (occurred_at + _OFFSET) // _DAY
     return found
 
 
 def note_rows(settled: pa.Table, generations: Sequence[Generation], levels: Sequence[str]) -> pa.Table:
-    """Level notes as the index takes them.
+    """Level notes as rows of the index.
 
     Args:
         settled: for each note the event that settles its dossier: ``dossier``, ``occurred_at``, ``agency``, ``procedure_code``.
-        generations: of the catalogue of its unit.
-        levels: the catalogue's; "": it has none for the service on that day.
+        generations: for each note the generation of the catalogue of the event's unit.
+        levels: for each note the level in the catalogue; "": the catalogue has none for the service on that day.
     """
     days = civil_day_numbers(settled.column("occurred_at").cast(pa.int64()).to_numpy())
     return pa.table(
@@ -73,11 +75,11 @@ def note_rows(settled: pa.Table, generations: Sequence[Generation], levels: Sequ
 
 
 def noted_levels(notes: pa.Table, dossiers: Iterable[int]) -> Mapping[tuple[int, str, str, int], NotedLevel]:
-    """The note that holds for each dossier, unit, procedure and civil day.
+    """The level note that holds for each (dossier, unit, procedure, civil day).
 
     Args:
         notes: rows of ``DossierIndex.histories`` that are level notes.
-        dossiers: a number for the dossier of each.
+        dossiers: for each note a number that stands for its dossier.
     """
     days = civil_day_numbers(notes.column("occurred_at").cast(pa.int64()).to_numpy()).tolist()
     found: dict[tuple[int, str, str, int], NotedLevel] = {}

@@ -1,4 +1,4 @@
-"""The stored messages themselves, dossier by dossier: what figures are recomputed from when a report is verified."""
+"""The stored messages themselves, dossier by dossier: figures are recomputed from them when a report is verified."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ RAW_COLUMNS: Final = (
 
 
 class RawMessageReader(Protocol):
-    """Reads messages as they were stored; neither index, corrections nor tallies."""
+    """Reads stored messages only: no index, no corrections, no tallies."""
 
     def messages_within(self, periods: Sequence[Period]) -> int:
-        """How many messages lie in one of the periods, about: repeats may be counted.
+        """About how many messages lie in one of the periods; messages that are stored several times may be counted several times.
 
         Raises:
             ConfigurationError: messages of these periods have expired.
@@ -29,14 +29,15 @@ class RawMessageReader(Protocol):
         ...
 
     def late_codes(self) -> Sequence[str]:
-        """Codes of the dossiers whose messages expired, and of which messages came afterwards."""
+        """The codes of dossiers whose messages expired and for which further messages arrived afterwards."""
         ...
 
     def by_dossier(self, periods: Sequence[Period], shard: HashShard) -> Iterator[pa.RecordBatch]:
         """All messages of the dossiers of a hash shard that have a message in one of the periods.
 
-        In the order of dossier, unit, time, id and status, so that the messages of one dossier follow each other, and within it
-        those of one event. A row may be there several times.
+        The rows are ordered by dossier, unit, time, id and status, so that the messages of one dossier are adjacent, and within
+        it
+        those of one event. A row may be returned several times.
 
         Yields:
             ``RAW_COLUMNS``: ``id`` as two little-endian halves (``sinks.contract.dossiers.event_id_of``), ``level`` and

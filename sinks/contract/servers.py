@@ -1,4 +1,4 @@
-"""What a server of the storage says of itself: for an examination, which changes nothing."""
+"""What a server of the storage reports about itself. `portalpulse doctor` reads it; nothing here changes the server."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ServerIdentity:
-    """Who answers.
+    """The server that answered.
 
     Attributes:
-        version: of the server.
-        user: as whom it was asked.
-        started: since when it runs.
-        ahead: seconds that its clock is ahead of this machine's; negative: behind.
-        uncertain: ``ahead`` may be wrong by so many seconds, half the time that the answer took.
+        version: the version of the server.
+        user: the user with whom the server was asked.
+        started: when the server started.
+        ahead: seconds by which the server's clock is ahead of this machine's; negative: behind.
+        uncertain: the possible error of ``ahead`` in seconds: half the time that the answer took.
     """
 
     version: str
@@ -27,14 +27,14 @@ class ServerIdentity:
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """The migrations of a database.
+    """Which migrations a database has, compared with those of this release.
 
     Attributes:
-        missing: numbers of this release that it lacks.
-        newer: numbers that this release does not know.
-        edited: numbers that were applied with another content.
+        missing: numbers of migrations of this release that were not applied.
+        newer: numbers of applied migrations that this release does not know.
+        edited: numbers of migrations that were applied with another content than this release has.
         newest: the highest applied number; 0: none.
-        applied_at: when that was; None: never.
+        applied_at: when the migration ``newest`` was applied; None: never.
     """
 
     missing: tuple[int, ...]
@@ -46,7 +46,7 @@ class Schema:
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """A disk of a server (bytes)."""
+    """A disk of a server, with its free and its total bytes."""
 
     name: str
     free: int
@@ -54,23 +54,23 @@ class Disk:
 
     @property
     def share(self) -> float:
-        """The part that is free."""
+        """The free share of the disk, 0 to 1."""
         return self.free / self.total
 
 
 @dataclass(frozen=True, slots=True)
 class ReplicaTable:
-    """A replicated table on one server.
+    """The state of a replicated table on one server.
 
     Attributes:
         table: its name.
-        readonly: whether it takes no rows.
-        readonly_since: since when.
-        expired: whether the server has no session with the coordination service.
-        delay: seconds that it is behind the other replicas.
-        queue: entries that it has not worked off.
-        oldest: when the oldest of them was made; None without one.
-        error: the latest error of its queue; empty: none.
+        readonly: whether this replica takes no rows.
+        readonly_since: since when it is read-only; None: it is not, or the server does not tell.
+        expired: whether the server has lost its session with the coordination service.
+        delay: seconds by which this replica is behind the other replicas.
+        queue: entries of the replication queue that this replica has not processed.
+        oldest: when the oldest of these entries was made; None without one.
+        error: the latest error of the queue; empty: none.
     """
 
     table: str

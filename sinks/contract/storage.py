@@ -1,4 +1,4 @@
-"""Everything that a storage offers, whether it is one server or a cluster of them."""
+"""The roles of a storage, whether it is one server or a cluster."""
 
 from __future__ import annotations
 
@@ -22,99 +22,101 @@ from sinks.contract.tallies import TallyReader
 
 
 class StoragePart(Protocol):
-    """A single server, or one shard of a cluster: what works on the dossiers there alone."""
+    """A single server, or one shard of a cluster. Its roles work on the dossiers that lie there only."""
 
     def expiry(self) -> MessageExpiry:
-        """Lets messages expire."""
+        """Lets the messages of the dossiers that lie here expire."""
         ...
 
     def dossier_audit(self) -> DossierAudit:
-        """Dossiers beside what is made from them."""
+        """Compares the stored messages of dossiers with their index, corrections and rows."""
         ...
 
     def dossier_index(self) -> DossierIndex:
-        """The messages by dossier."""
+        """The index of messages by dossier."""
         ...
 
 
 class Storage(Protocol):
-    """One part for each role; a part is cheap to make, and several threads may use it at once."""
+    """The storage: one object for each role. Such an object is cheap to make, and several threads may use it at once."""
 
     @property
     def display_name(self) -> str:
-        """The storage for messages, without passwords."""
+        """The address of the storage for messages, without passwords."""
         ...
 
     def ids(self) -> Sequence[str]:
-        """What tells this storage from others, the oldest first; several belong to one storage whose workers started at once.
+        """The ids of this storage, oldest first, which no other storage has.
+
+        There are several when several workers created it at once.
 
         Raises:
-            SinkError: it does not answer.
+            SinkError: the storage does not answer.
         """
         ...
 
     def events(self) -> EventStore:
-        """Where a worker writes events, and recounts."""
+        """Where a worker stores events and recounts tallies."""
         ...
 
     def dossier_index(self) -> DossierIndex:
-        """The messages by dossier."""
+        """The index of messages by dossier."""
         ...
 
     def dossier_table(self) -> DossierTable:
-        """The rows of dossiers."""
+        """The table of dossiers: one judged row for each."""
         ...
 
     def dossier_histories(self) -> DossierHistories:
-        """What dossiers are judged by."""
+        """Reads the messages and decisions by which dossiers are judged."""
         ...
 
     def dossier_reader(self) -> DossierReader:
-        """Single dossiers."""
+        """Reads the messages of single dossiers."""
         ...
 
     def dossier_figures(self) -> DossierFigureReader:
-        """Figures over whole dossiers."""
+        """Counts figures over whole dossiers."""
         ...
 
     def tallies(self) -> TallyReader:
-        """Figures from the tallies."""
+        """Reads figures from the tallies."""
         ...
 
     def findings(self) -> FindingReader:
-        """Dossiers that may have a finding."""
+        """Reads the dossiers that may have a finding."""
         ...
 
     def raw_messages(self) -> RawMessageReader:
-        """The stored messages alone."""
+        """Reads stored messages only, without index, corrections and tallies."""
         ...
 
     def audit(self) -> TallyAudit:
-        """Tallies beside what they count."""
+        """Compares the tallies with the messages that they count."""
         ...
 
     def dossier_audit(self) -> DossierAudit:
-        """Dossiers beside what is made from them."""
+        """Compares the stored messages of dossiers with their index, corrections and rows."""
         ...
 
     def repair(self) -> TallyRepair:
-        """What a recount cannot do alone."""
+        """Repairs tallies that a recount alone cannot repair."""
         ...
 
     def dead_letters(self) -> DeadLetterStore:
-        """Messages that could not be counted."""
+        """The rejected messages: read, marked, dropped."""
         ...
 
     def received_bytes(self) -> ReceivedBytes:
-        """The bytes of dead letters, which are removed after some days."""
+        """Removes the bytes of dead letters, which are kept for some days."""
         ...
 
     def dead_letter_limits(self, topic_id: Callable[[str], str]) -> DeadLetterLimitStore:
-        """The state of the dead-letter limit; ``topic_id``: the id of a topic in Kafka, "" when it is not known."""
+        """The stored state of the dead-letter limit; ``topic_id`` returns the id of a topic in Kafka, "" when it is not known."""
         ...
 
     def exclusions(self) -> ExclusionStore:
-        """Decisions about dossiers."""
+        """Operators' decisions to exclude dossiers."""
         ...
 
     def catalogue(self) -> CatalogueStore:
@@ -122,13 +124,13 @@ class Storage(Protocol):
         ...
 
     def catalogue_recounts(self) -> CatalogueRecounts:
-        """Which loads of the catalogue dossiers were counted with."""
+        """Records with which loads of the catalogue all dossiers were counted."""
         ...
 
     def parts(self) -> Sequence[StoragePart]:
-        """What lets messages expire, for each shard: everything of a dossier lies on one."""
+        """The server, or each shard of a cluster: a part holds everything about its dossiers."""
         ...
 
     def close(self) -> None:
-        """Close every connection."""
+        """Close every connection to the storage."""
         ...

@@ -1,4 +1,4 @@
-"""Tallies: what a recount covers, the counts, and a reader of figures."""
+"""Tallies: which minutes or days a recount covers, the counts of a tally, and a reader of figures."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Span:
 
     @property
     def minutes(self) -> int:
-        """Number of minutes covered."""
+        """The number of minutes in the span."""
         return int((self.end - self.start).total_seconds()) // 60
 
 
@@ -34,7 +34,7 @@ class Days:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """The counts of one agency over some span; see ``domain.tiers.COUNTS``."""
+    """The counts of one agency over some time; ``domain.tiers.COUNTS`` defines each count."""
 
     events: int = 0
     submitted: int = 0
@@ -50,10 +50,11 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class TallyTotals:
-    """Distinct events stored, and events counted in the tier that deviates more from that number.
+    """The number of distinct stored events, and the number of tallied events.
 
-    Of the minute and the day tallies the one that deviates more is reported, so that over-counting in one cannot hide lag in the
-    other. Both numbers are totals: only the audit finds differences that cancel each other out.
+    Of the minute and the day tallies the total that deviates more from the stored events is reported, so that over-counting in
+    one
+    tier cannot hide lag in the other. Both numbers are totals: only the audit finds differences that cancel each other out.
     """
 
     stored: int
@@ -62,7 +63,7 @@ class TallyTotals:
 
 @dataclass(frozen=True, slots=True)
 class Arrivals:
-    """Distinct messages received within a span of arrival time."""
+    """How many distinct messages arrived at the storage within some time."""
 
     events: int
     dead_letters: int
@@ -70,21 +71,21 @@ class Arrivals:
 
 @dataclass(frozen=True, slots=True)
 class ServicesWithDossiers:
-    """Services, as (agency, procedure), that had a dossier submitted, and submitted online; the agency of the submitted event."""
+    """The services (agency, procedure) with a submitted dossier, and those with one submitted online; the submission's agency."""
 
     submitted: frozenset[tuple[str, str]]
     submitted_online: frozenset[tuple[str, str]]
 
 
 class PeriodReader(Protocol):
-    """Where the figures of a report are read."""
+    """Reads the tallied figures of a report."""
 
     def counts_of_days(self, first: dt.date, last: dt.date) -> Mapping[str, Counts]:
-        """Counts by agency, both days included."""
+        """Counts by agency over the civil days from ``first`` to ``last``, both included."""
         ...
 
     def services_with_dossiers(self, first: dt.date, last: dt.date) -> ServicesWithDossiers:
-        """The services with a dossier in a period, both days included."""
+        """The services with a dossier from ``first`` to ``last``, both days included."""
         ...
 
     def active_days(self, first: dt.date, last: dt.date) -> Mapping[str, np.ndarray]:
@@ -93,29 +94,29 @@ class PeriodReader(Protocol):
 
 
 class TallyReader(PeriodReader, Protocol):
-    """Where figures are read. Tallies are recounts of the stored events, never sums of increments."""
+    """Reads figures. Tallies are recounts of the stored messages and corrections, never sums of increments."""
 
     def counts_between(self, start: dt.datetime, end: dt.datetime) -> Mapping[str, Counts]:
         """Counts by agency from the minute tallies, ``start`` included, ``end`` not (whole minutes)."""
         ...
 
     def counts_by_step(self, first: dt.date, last: dt.date, seconds: int) -> Mapping[tuple[str, int], Counts]:
-        """Counts by agency and step of so many seconds (whole minutes), from the minute tallies of civil days, both included.
+        """Counts by agency and step of ``seconds`` (whole minutes), from the minute tallies of civil days, both included.
 
-        Steps are numbered from the first midnight on; there are none without an event.
+        Steps are numbered from the first midnight (0); a step without an event is omitted.
         """
         ...
 
     def events_by_day(self) -> Mapping[tuple[str, dt.date], int]:
-        """Distinct events by agency and civil day, from all day tallies; nothing where there are none."""
+        """Distinct events by agency and civil day, from all day tallies; an agency and day without an event is omitted."""
         ...
 
     def counts_by_day(self, first: dt.date, last: dt.date) -> Mapping[tuple[str, dt.date], Counts]:
-        """Counts by agency and civil day, both days included; nothing where there are none."""
+        """Counts by agency and civil day, both days included; an agency and day without an event is omitted."""
         ...
 
     def counts_of_procedures(self, agencies: Sequence[str], first: dt.date, last: dt.date) -> Mapping[str, Counts]:
-        """Counts by procedure of some agencies together, from the procedure tallies, both days included."""
+        """Counts by procedure, some agencies added up, from the procedure tallies of civil days, both days included."""
         ...
 
     def last_events(self, until: dt.datetime) -> Mapping[str, dt.datetime]:
@@ -123,7 +124,7 @@ class TallyReader(PeriodReader, Protocol):
         ...
 
     def totals(self) -> TallyTotals:
-        """Distinct events stored and events tallied. The answer may be as old as a few times the duration of counting."""
+        """Distinct events stored and events tallied. The answer may be a few times as old as the counting of all events takes."""
         ...
 
     def dead_letters_by_reason(self) -> Mapping[str, int]:
@@ -131,14 +132,14 @@ class TallyReader(PeriodReader, Protocol):
         ...
 
     def dead_letter_agencies(self, within: dt.timedelta) -> Mapping[str, int]:
-        """Messages that were dead-lettered within the last ``within`` by the level-1 code that they name, "" without one.
+        """How many messages were dead-lettered within the last ``within``, by the level-1 code that they name, "" without one.
 
-        Counted are at most 10,000 of them, so that a flood costs no more.
+        At most 10,000 messages are looked at, so that a flood of them costs no more.
         """
         ...
 
     def arrivals(self, within: dt.timedelta) -> Arrivals:
-        """Messages that arrived within the last ``within``, by the storage's clock; the events are an estimate (1 %)."""
+        """Messages that arrived within the last ``within``, by the storage's clock; the number of events is an estimate (1 %)."""
         ...
 
     def events(self, first: dt.date, last: dt.date, agencies: Sequence[str] | None) -> Iterator[bytes]:
@@ -150,9 +151,9 @@ class TallyReader(PeriodReader, Protocol):
         ...
 
     def free_space(self) -> float | None:
-        """Share of the storage's fullest disk that is free; None where the storage does not tell."""
+        """The free share (0 to 1) of the storage's fullest disk; None where the storage does not tell."""
         ...
 
     def ping(self) -> None:
-        """Return when the storage answers a query."""
+        """Ask the storage a trivial query; returns when it has answered."""
         ...

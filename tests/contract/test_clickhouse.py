@@ -61,7 +61,7 @@ def test_an_edited_migration_is_refused(one_clickhouse):
 def test_a_newer_database_is_refused(one_clickhouse):
     """A program older than its database does not change it."""
     *older, newest = packaged_migrations()
-    with pytest.raises(Fatal, match=f"has migration {newest.number:04d}, this program ends at {newest.number - 1:04d}"):
+    with pytest.raises(Fatal, match=f"has migration {newest.number:04d}, this program knows none above {newest.number - 1:04d}"):
         migrate(one_clickhouse, tuple(older))
 
 

@@ -734,7 +734,7 @@ def uneven(server):
 #: Databases that no command of this release but worker and migrate may touch, and what is said of each.
 UNEVEN = {
     "older": f"lacks migration {packaged_migrations()[-1].number:04d} of this program",
-    "newer": f"has migration 9999, this program ends at {packaged_migrations()[-1].number:04d}. Update the program.",
+    "newer": f"has migration 9999, this program knows none above {packaged_migrations()[-1].number:04d}. Update the program.",
     "absent": "lacks migration 0001 of this program",
 }
 CHANGING = [*READING.values(), ("audit", "--repair"), ("dead-letters", "drop", "--reason", "empty", "--yes")]

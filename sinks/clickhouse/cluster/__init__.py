@@ -1,1 +1,1 @@
-"""Several ClickHouse servers: shards by dossier, each with replicas. One server needs nothing of this."""
+"""Several ClickHouse servers: shards by dossier, each with replicas. A single server uses nothing of this package."""

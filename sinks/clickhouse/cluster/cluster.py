@@ -1,4 +1,4 @@
-"""The connections to a cluster: one for each shard, one for the tables that every node has, one that reads all shards."""
+"""The connections to a cluster: one for each shard, one for the tables that every node has in full, one that reads all shards."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _GRAVEST: Final = (Fatal, RefusedRows, Retryable)
 
 
 class Cluster:
-    """Close it when done. Thread-safe.
+    """The connections to a cluster. Several threads may use it at once; close it when done.
 
     Attributes:
         shards: the tables of each shard, on a replica that has every acknowledged row.
-        home: the tables that every node has.
+        home: the tables that every node has in full.
         whole: reads all shards at once, through their Distributed tables.
         nodes: every node of each shard, for migrations and clocks.
     """
@@ -50,20 +50,20 @@ class Cluster:
         self._pool = ThreadPoolExecutor(_CALLS * len(self.shards), thread_name_prefix="shard")
 
     def each(self, action: Callable[[int], Result]) -> list[Result]:
-        """What ``action`` returns for the number of each shard, in their order; all at once.
+        """Call ``action`` for the number of each shard, all at once; returns the results in the order of the shards.
 
         Raises:
-            SinkError: of a shard; every other one has ended by then.
+            SinkError: the call for a shard raised it. All calls have ended by then.
         """
         return self._collected([self._pool.submit(action, number) for number in range(len(self.shards))])
 
     def split(self, rows: pa.Table, action: Callable[[int, pa.Table], Result]) -> list[Result]:
-        """The same for the rows of each shard, by ``dossier``, or without it by ``dossier_code``.
+        """Call ``action`` for each shard with its rows, which ``dossier`` or else ``dossier_code`` tells; returns the results.
 
         A shard without rows is not called, except one when there are no rows at all.
 
         Raises:
-            SinkError: as ``each``.
+            SinkError: the call for a shard raised it. All calls have ended by then.
         """
         count = len(self.shards)
         if not rows.num_rows or count == 1:
@@ -78,7 +78,7 @@ class Cluster:
         )
 
     def of_shard(self, rows: pa.RecordBatch, number: int) -> pa.RecordBatch:
-        """The rows of dossiers (``dossier``) that belong to a shard."""
+        """Those of the rows (column ``dossier``) whose dossiers belong to the shard ``number``."""
         return rows.filter(pa.array(shard_of_numbers(rows.column("dossier"), len(self.shards)) == number))
 
     def _collected(self, futures: Sequence[Future[Result]]) -> list[Result]:
@@ -99,5 +99,5 @@ def _gravity(error: BaseException) -> int:
 
 
 def joined(tables: Iterable[pa.Table]) -> pa.Table:
-    """The rows of several tables of one schema, with one dictionary for each text of few values."""
+    """One table with the rows of several tables of one schema; dictionary columns get one common dictionary."""
     return pa.concat_tables(tables, promote_options="permissive").unify_dictionaries()

@@ -35,7 +35,10 @@ def earliest_clock(cluster: Cluster) -> dt.datetime:
 
 
 class ClusterDossierTable:
-    """A ``DossierTable``. Several threads may use it at once. The sizes hold for each shard; see ``ClickHouseDossierTable``."""
+    """Implements ``DossierTable`` over all shards of a cluster. Several threads may use an object at once.
+
+    The sizes hold for each shard; see ``ClickHouseDossierTable``.
+    """
 
     def __init__(self, cluster: Cluster, *, page: int = PAGE, compared: int = COMPARED, marked: int = MARKED) -> None:
         self._cluster = cluster
@@ -46,57 +49,57 @@ class ClusterDossierTable:
         )
 
     def now(self) -> dt.datetime:
-        """A time before which every noted change is visible; see the contract."""
+        """A time before which every noted change is visible; see ``DossierTable.now``."""
         return earliest_clock(self._cluster)
 
     def write(self, rows: pa.Table) -> None:
-        """Store rows; see the contract."""
+        """Store rows; see ``DossierTable.write``."""
         self._split(rows, lambda table, part: table.write(part))
 
     def forget(self, dossiers: pa.Table) -> None:
-        """Delete the rows of dossiers; see the contract."""
+        """Delete the rows of dossiers; see ``DossierTable.forget``."""
         self._split(dossiers, lambda table, part: table.forget(part))
 
     def keep(self, dossiers: pa.Table) -> None:
-        """Keep the rows of dossiers as they are; see the contract."""
+        """Keep the rows of dossiers as they are; see ``DossierTable.keep``."""
         self._split(dossiers.select(["dossier"]), lambda table, part: table.keep(part))
 
     def rows(self, first: bytes, last: bytes) -> pa.Table:
-        """The rows of dossiers; see the contract."""
+        """The rows of dossiers; see ``DossierTable.rows``."""
         return _in_order(joined(self._each(lambda table: table.rows(first, last))))
 
     def note(self, dossiers: pa.Table) -> None:
-        """Note a change of dossiers; see the contract."""
+        """Note a change of dossiers; see ``DossierTable.note``."""
         self._split(dossiers.select(["dossier"]), lambda table, part: table.note(part))
 
     def waiting(self, noted: Noted, *, after: bytes | None = None, until: bytes | None = None) -> WaitingPage:
-        """The first dossiers that wait; see the contract."""
+        """The first dossiers that wait; see ``DossierTable.waiting``."""
         pages = self._each(lambda table: table.waiting(noted, after=after, until=until))
         last = _nearest([page.last for page in pages])
         return WaitingPage(_in_order(joined(_up_to(page.dossiers, last) for page in pages)), last)
 
     def waiting_total(self, noted: Noted) -> WaitingTotal:
-        """All dossiers that wait; see the contract."""
+        """All dossiers that wait; see ``DossierTable.waiting_total``."""
         totals = self._each(lambda table: table.waiting_total(noted))
         oldest = [total.oldest for total in totals if total.oldest is not None]
         marks = sorted((mark for total in totals for mark in total.marks), key=value_of)
         return WaitingTotal(sum(total.dossiers for total in totals), min(oldest, default=None), marks)
 
     def waiting_since(self, asked_at: dt.datetime) -> int:
-        """How many dossiers wait; see the contract."""
+        """How many dossiers wait; see ``DossierTable.waiting_since``."""
         return sum(self._each(lambda table: table.waiting_since(asked_at)))
 
     def periods_of_changes(self, before: dt.datetime) -> Sequence[Noted]:
-        """The periods of changes that are over; see the contract."""
+        """The periods of changes that are over; see ``DossierTable.periods_of_changes``."""
         found = {period for periods in self._each(lambda table: table.periods_of_changes(before)) for period in periods}
         return sorted(found, key=lambda period: period.since or before)
 
     def drop_changes(self, period: Noted) -> None:
-        """Delete the changes of a period; see the contract."""
+        """Delete the changes of a period; see ``DossierTable.drop_changes``."""
         self._each(lambda table: table.drop_changes(period))
 
     def compare_with_index(self, *, after: bytes | None = None) -> CheckedPage:
-        """Compare rows with the index on each shard; see the contract."""
+        """Compare rows with the index on each shard; see ``DossierTable.compare_with_index``."""
         pages = self._each(lambda table: table.compare_with_index(after=after))
         last = _nearest([page.last for page in pages])
         agreeing = _in_order(joined(_up_to(page.agreeing, last) for page in pages))
@@ -110,23 +113,23 @@ class ClusterDossierTable:
 
 
 class ClusterDossierHistories:
-    """A ``DossierHistories``. Several threads may use it at once."""
+    """Implements ``DossierHistories`` over all shards of a cluster. Several threads may use an object at once."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._shards = tuple(ClickHouseDossierHistories(shard) for shard in cluster.shards)
 
     def histories(self, dossiers: pa.Table) -> pa.Table:
-        """The messages and decisions of dossiers, shard by shard; see the contract."""
+        """The messages and decisions of dossiers, shard by shard; see ``DossierHistories.histories``."""
         chosen = dossiers.select(["dossier"])
         return joined(self._cluster.split(chosen, lambda number, part: self._shards[number].histories(part)))
 
     def long_history(self, dossier: bytes) -> LongHistory:
-        """The messages and decisions of one dossier; see the contract."""
+        """The messages and decisions of one dossier; see ``DossierHistories.long_history``."""
         return self._shards[shard_of_number(dossier, len(self._shards))].long_history(dossier)
 
     def codes(self, rows: pa.Table) -> Mapping[bytes, str]:
-        """The codes of dossiers; see the contract."""
+        """The codes of dossiers; see ``DossierHistories.codes``."""
         found: dict[bytes, str] = {}
         for part in self._cluster.split(rows, lambda number, part: self._shards[number].codes(part)):
             found.update(part)

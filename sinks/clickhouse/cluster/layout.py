@@ -1,4 +1,4 @@
-"""Which servers are replicas of which shard, and which tables lie where."""
+"""Which servers are replicas of which shard, and on which servers the rows of each table are stored."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Layout:
 
     Attributes:
         shards: the replicas of each shard, in the order of preference.
-        name: of the cluster in ``remote_servers`` of every server, for the tables that read all shards.
+        name: the name of the cluster in ``remote_servers`` of every server, for the tables that read all shards.
     """
 
     shards: tuple[tuple[Target, ...], ...]
@@ -60,25 +60,25 @@ class Layout:
 
     @property
     def database(self) -> str:
-        """The database that reads all shards."""
+        """The name of the database whose tables read all shards."""
         return self.shards[0][0].database
 
     @property
     def display_name(self) -> str:
-        """For messages."""
+        """The cluster's name and size, for messages."""
         nodes = sum(len(shard) for shard in self.shards)
         return f"ClickHouse cluster {self.name!r} ({len(self.shards)} shards, {nodes} servers)"
 
 
 def local(target: Target) -> Target:
-    """The same server with the database of the tables themselves."""
+    """The same server with the database that holds its own rows, not the one that reads all shards."""
     return replace(target, database=target.database + LOCAL)
 
 
 def parse_layout(shards: Sequence[Sequence[str]], name: str, *, timeout: float, ca_file: str = "") -> Layout:
-    """The layout of addresses. ``ca_file``: as for ``Target``.
+    """The layout of a cluster from the addresses of its servers, shard by shard. ``ca_file``: as for ``Target``.
 
     Raises:
-        ValueError: an address cannot be parsed, or they are not a cluster.
+        ValueError: an address cannot be parsed, or the addresses do not form a cluster.
     """
     return Layout(tuple(tuple(Target.parse(url, timeout=timeout, ca_file=ca_file) for url in shard) for shard in shards), name)

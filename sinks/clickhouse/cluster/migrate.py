@@ -1,6 +1,6 @@
 """Brings every server of a cluster to the schema of this release: server by server, and each step can be repeated.
 
-A server that lacks tables, such as a new replica, gets them as they are elsewhere, and the engine fetches their rows.
+A server that lacks tables, such as a new replica, gets the tables that another server has, and ClickHouse fetches their rows.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ Step = Callable[[ClickHouse], None]
 
 
 def migrate_cluster(cluster: Cluster, *, steps: Mapping[int, Step] | None = None) -> tuple[Migration, ...]:
-    """Apply the missing migrations in order; returns those that were applied.
+    """Apply the missing migrations in order; returns the applied ones.
 
-    Without a missing one, servers that do not answer are skipped. Otherwise every server must answer.
+    When no migration is missing, servers that do not answer are skipped. Otherwise every server must answer.
 
     Args:
         cluster: the servers.
-        steps: what must be done on each shard after the statements of a migration, by its number.
+        steps: number of a migration -> what to do on each shard after its statements.
 
     Raises:
         Fatal: the database is newer than this program, an applied migration was edited, the shards of the settings are not those
@@ -94,7 +94,10 @@ def _apply(cluster: Cluster, migration: Migration, steps: Mapping[int, Step]) ->
 
 
 def _run(clickhouse: ClickHouse, statement: str) -> None:
-    """Run a statement. Several workers may migrate at once: a replica then waits for what another one began."""
+    """Run a statement.
+
+    While another worker's change is not on a replica yet, try again until the time limit of the connection.
+    """
     for attempt in stamina.retry_context(on=_is_busy, attempts=None, timeout=clickhouse.target.timeout):
         with attempt:
             clickhouse.command("migrate", statement, None, **_EVERYWHERE)
@@ -105,7 +108,7 @@ def _is_busy(error: Exception) -> bool:
 
 
 def _complete(nodes: list[ClickHouse]) -> None:
-    """Create the tables that a server lacks. Its replicas of them fetch the rows."""
+    """Create on each server the tables that it lacks and another server has. Their replicas fetch the rows."""
     tables = dict(of_each(nodes, lambda node: (node, node.rows("migrate", _TABLES))))
     complete = max(tables.values(), key=len)
     for node, known in tables.items():
@@ -119,7 +122,7 @@ def _read_all_shards(cluster: str, node: ClickHouse, wide: ClickHouse) -> None:
     """Create the tables of a server that read all shards, or replace those that have other columns.
 
     Raises:
-        Fatal: one of them has rows of its own.
+        Fatal: one of these tables has rows of its own.
     """
     if with_rows := tables_with_rows(wide):
         raise Fatal(

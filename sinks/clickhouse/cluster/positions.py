@@ -1,4 +1,4 @@
-"""Which shard of how many a database is: rows looked for on another shard would be missing without an error."""
+"""Checks that each database is the shard that the settings say. On another shard rows would be missing without an error."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ def check_positions(cluster: Cluster) -> None:
     """Check that the shards of the settings are those of the database. Only reads.
 
     Raises:
-        Fatal: they are others, or in another order.
+        Fatal: the settings list other shards than the databases note, or list them in another order.
     """
     for number, shard in enumerate(cluster.shards):
         is_noted(shard, number, len(cluster.shards))
 
 
 def note_positions(cluster: Cluster) -> None:
-    """The same; shards without a note and without messages get theirs.
+    """Check the shards as ``check_positions``, and note the number of a shard that has no note yet.
 
     Raises:
-        Fatal: as ``check_positions``, or one of several shards has messages of a time without a note.
+        Fatal: as ``check_positions``, or there are several shards and one has messages and no note.
     """
     count = len(cluster.shards)
     for number, shard in enumerate(cluster.shards):
@@ -41,7 +41,7 @@ def check_single_server(clickhouse: ClickHouse) -> None:
     """Check that a server is not one of several shards. Only reads.
 
     Raises:
-        Fatal: it is.
+        Fatal: the server is one of several shards.
     """
     rows = clickhouse.rows("migrate", f"SELECT max(shards) FROM {SHARD_POSITION}")  # noqa: S608
     if int(rows[0][0]) > 1:
@@ -52,10 +52,10 @@ def check_single_server(clickhouse: ClickHouse) -> None:
 
 
 def is_noted(shard: ClickHouse, number: int, count: int) -> bool:
-    """Whether a shard has a note that it is shard ``number`` (from 0) of ``count``. Only reads.
+    """Whether a shard has a note that it is shard ``number`` (from 0) of ``count``; False: it has no note. Only reads.
 
     Raises:
-        Fatal: it is another one.
+        Fatal: the note names another shard or another number of shards.
     """
     rows = shard.rows("migrate", f"SELECT DISTINCT number, shards FROM {SHARD_POSITION} ORDER BY ALL")  # noqa: S608
     found = [(int(known), int(of)) for known, of in rows]

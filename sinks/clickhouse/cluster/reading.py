@@ -1,7 +1,7 @@
-"""Reads figures, dossiers and messages over all shards, and adds up what each shard has.
+"""Reads figures, dossiers and messages over all shards, and adds up the results of the shards.
 
-Distributed tables would choose a replica by themselves, perhaps one that lacks acknowledged rows. So every shard is asked for its
-part, on a replica that has them all.
+Distributed tables would choose a replica by themselves, perhaps one that lacks acknowledged rows. So every shard is asked
+separately, on a replica that has every acknowledged row.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _COUNTS = tuple(field.name for field in fields(Counts))
 
 
 class ClusterReader:
-    """A ``TallyReader``. Several threads may use it at once."""
+    """Implements ``TallyReader`` over all shards of a cluster. Several threads may use an object at once."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
@@ -45,41 +45,41 @@ class ClusterReader:
         self._home, self._whole = ClickHouseReader(cluster.home), ClickHouseReader(cluster.whole)
 
     def counts_between(self, start: dt.datetime, end: dt.datetime) -> Mapping[str, Counts]:
-        """Counts by agency from the minute tallies; see the contract."""
+        """Counts by agency from the minute tallies; see ``TallyReader.counts_between``."""
         return _added(self._each(lambda reader: reader.counts_between(start, end)))
 
     def counts_of_days(self, first: dt.date, last: dt.date) -> Mapping[str, Counts]:
-        """Counts by agency from the day tallies; see the contract."""
+        """Counts by agency from the day tallies; see ``TallyReader.counts_of_days``."""
         return _added(self._each(lambda reader: reader.counts_of_days(first, last)))
 
     def counts_by_step(self, first: dt.date, last: dt.date, seconds: int) -> Mapping[tuple[str, int], Counts]:
-        """Counts by agency and step from the minute tallies; see the contract."""
+        """Counts by agency and step from the minute tallies; see ``TallyReader.counts_by_step``."""
         return _added(self._each(lambda reader: reader.counts_by_step(first, last, seconds)))
 
     def events_by_day(self) -> Mapping[tuple[str, dt.date], int]:
-        """Events by agency and day from the day tallies; see the contract."""
+        """Events by agency and day from the day tallies; see ``TallyReader.events_by_day``."""
         found: Counter[tuple[str, dt.date]] = Counter()
         for part in self._each(lambda reader: reader.events_by_day()):
             found.update(part)
         return found
 
     def counts_by_day(self, first: dt.date, last: dt.date) -> Mapping[tuple[str, dt.date], Counts]:
-        """Counts by agency and day from the day tallies; see the contract."""
+        """Counts by agency and day from the day tallies; see ``TallyReader.counts_by_day``."""
         return _added(self._each(lambda reader: reader.counts_by_day(first, last)))
 
     def counts_of_procedures(self, agencies: Sequence[str], first: dt.date, last: dt.date) -> Mapping[str, Counts]:
-        """Counts by procedure; see the contract."""
+        """Counts by procedure; see ``TallyReader.counts_of_procedures``."""
         return _added(self._each(lambda reader: reader.counts_of_procedures(agencies, first, last)))
 
     def services_with_dossiers(self, first: dt.date, last: dt.date) -> ServicesWithDossiers:
-        """Services with a dossier; see the contract."""
+        """Services with a dossier; see ``TallyReader.services_with_dossiers``."""
         found = self._each(lambda reader: reader.services_with_dossiers(first, last))
         return ServicesWithDossiers(
             frozenset().union(*(each.submitted for each in found)), frozenset().union(*(each.submitted_online for each in found))
         )
 
     def active_days(self, first: dt.date, last: dt.date) -> Mapping[str, np.ndarray]:
-        """Days with an event by agency; see the contract."""
+        """Days with an event by agency; see ``TallyReader.active_days``."""
         found: dict[str, np.ndarray] = {}
         for part in self._each(lambda reader: reader.active_days(first, last)):
             for agency, days in part.items():
@@ -87,7 +87,7 @@ class ClusterReader:
         return found
 
     def last_events(self, until: dt.datetime) -> Mapping[str, dt.datetime]:
-        """Time of each agency's newest event up to ``until``; see the contract."""
+        """Time of each agency's newest event up to ``until``; see ``TallyReader.last_events``."""
         found: dict[str, dt.datetime] = {}
         for part in self._each(lambda reader: reader.last_events(until)):
             for agency, at in part.items():
@@ -95,29 +95,29 @@ class ClusterReader:
         return found
 
     def totals(self) -> TallyTotals:
-        """Distinct events stored and tallied on all shards; see the contract."""
+        """Distinct events stored and tallied on all shards; see ``TallyReader.totals``."""
         found = self._each(lambda reader: reader.totals())
         return TallyTotals(sum(each.stored for each in found), sum(each.tallied for each in found))
 
     def dead_letters_by_reason(self) -> Mapping[str, int]:
-        """Dead-lettered messages so far; see the contract."""
+        """Dead-lettered messages so far; see ``TallyReader.dead_letters_by_reason``."""
         return self._home.dead_letters_by_reason()
 
     def dead_letter_agencies(self, within: dt.timedelta) -> Mapping[str, int]:
-        """Recent dead letters by agency; see the contract."""
+        """Recent dead letters by agency; see ``TallyReader.dead_letter_agencies``."""
         return self._home.dead_letter_agencies(within)
 
     def arrivals(self, within: dt.timedelta) -> Arrivals:
-        """Distinct messages that arrived recently; see the contract. Each shard tells the same dead letters."""
+        """Distinct messages that arrived recently; see ``TallyReader.arrivals``. Each shard tells the same dead letters."""
         found = self._each(lambda reader: reader.arrivals(within))
         return Arrivals(sum(each.events for each in found), max(each.dead_letters for each in found))
 
     def events(self, first: dt.date, last: dt.date, agencies: Sequence[str] | None) -> Iterator[bytes]:
-        """Distinct events as NDJSON, merged by the server; see the contract."""
+        """Distinct events as NDJSON, merged by the server; see ``TallyReader.events``."""
         return self._whole.events(first, last, agencies)
 
     def free_space(self) -> float | None:
-        """Share of the fullest disk of all nodes that is free; see the contract."""
+        """Share of the fullest disk of all nodes that is free; see ``TallyReader.free_space``."""
         nodes = [node for shard in self._cluster.nodes for node in shard]
         shares = of_each(nodes, lambda node: ClickHouseReader(node).free_space())
         return min((share for share in shares if share is not None), default=None)
@@ -131,14 +131,14 @@ class ClusterReader:
 
 
 class ClusterDossierFigures:
-    """A ``DossierFigureReader``. Several threads may use it at once."""
+    """Implements ``DossierFigureReader`` over all shards of a cluster. Several threads may use an object at once."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._shards = tuple(ClickHouseDossierFigures(shard) for shard in cluster.shards)
 
     def counts(self, group: str, question: FigureQuestion) -> GroupCounts:
-        """The counts of a group; see the contract. A dossier adds on one shard."""
+        """The counts of a group; see ``DossierFigureReader.counts``. A dossier adds on one shard."""
         found: dict[tuple[str, str], Counter[str]] = {}
         for part in self._cluster.each(lambda number: self._shards[number].counts(group, question)):
             for key, counts in part.items():
@@ -147,22 +147,22 @@ class ClusterDossierFigures:
 
 
 class ClusterDossierReader:
-    """A ``DossierReader``. Several threads may use it at once."""
+    """Implements ``DossierReader`` over all shards of a cluster. Several threads may use an object at once."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._shards = tuple(ClickHouseDossierReader(shard) for shard in cluster.shards)
 
     def messages(self, code: str) -> Sequence[DossierEvent]:
-        """The distinct messages of a dossier; see the contract."""
+        """The distinct messages of a dossier; see ``DossierReader.messages``."""
         return self._shards[int(shard_of_codes(pa.array([code], pa.string()), len(self._shards))[0])].messages(code)
 
     def expired_at(self, code: str) -> dt.datetime | None:
-        """When the messages of a dossier expired; see the contract."""
+        """When the messages of a dossier expired; see ``DossierReader.expired_at``."""
         return self._shards[int(shard_of_codes(pa.array([code], pa.string()), len(self._shards))[0])].expired_at(code)
 
     def messages_of(self, codes: Sequence[str]) -> Mapping[str, Sequence[DossierEvent]]:
-        """The distinct messages of several dossiers; see the contract."""
+        """The distinct messages of several dossiers; see ``DossierReader.messages_of``."""
         wanted = pa.table({"dossier_code": pa.array(codes, pa.string())})
         found: dict[str, Sequence[DossierEvent]] = {}
         for part in self._cluster.split(
@@ -173,23 +173,23 @@ class ClusterDossierReader:
 
 
 class ClusterFindingReader:
-    """A ``FindingReader``. Several threads may use it at once."""
+    """Implements ``FindingReader`` over all shards of a cluster. Several threads may use an object at once."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._shards = tuple(ClickHouseFindingReader(shard) for shard in cluster.shards)
 
     def messages_within(self, scope: FindingScope) -> int:
-        """How many messages lie in the scope; see the contract."""
+        """How many messages lie in the scope; see ``FindingReader.messages_within``."""
         return sum(self._cluster.each(lambda number: self._shards[number].messages_within(scope)))
 
     def histories(self, scope: FindingScope, shard: HashShard) -> Iterator[pa.RecordBatch]:
-        """All messages and decisions of dossiers that may have a finding; see the contract."""
+        """All messages and decisions of dossiers that may have a finding; see ``FindingReader.histories``."""
         for reader in self._shards:
             yield from reader.histories(scope, shard)
 
     def codes_of(self, messages: Mapping[bytes, DossierEvent]) -> Mapping[bytes, str]:
-        """The codes of dossiers; see the contract."""
+        """The codes of dossiers; see ``FindingReader.codes_of``."""
         parts: list[dict[bytes, DossierEvent]] = [{} for _ in self._shards]
         for dossier, message in messages.items():
             parts[shard_of_number(dossier, len(parts))][dossier] = message
@@ -198,28 +198,28 @@ class ClusterFindingReader:
 
 
 class ClusterRawMessages:
-    """A ``RawMessageReader``. Several threads may use it at once."""
+    """Implements ``RawMessageReader`` over all shards of a cluster. Several threads may use an object at once."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._shards = tuple(ClickHouseRawMessages(shard) for shard in cluster.shards)
 
     def messages_within(self, periods: Sequence[Period]) -> int:
-        """How many messages lie in one of the periods; see the contract."""
+        """How many messages lie in one of the periods; see ``RawMessageReader.messages_within``."""
         return sum(self._cluster.each(lambda number: self._shards[number].messages_within(periods)))
 
     def late_codes(self) -> Sequence[str]:
-        """Codes of messages of expired dossiers; see the contract."""
+        """The codes of dossiers that got messages after theirs expired; see ``RawMessageReader.late_codes``."""
         return [code for part in self._cluster.each(lambda number: self._shards[number].late_codes()) for code in part]
 
     def by_dossier(self, periods: Sequence[Period], shard: HashShard) -> Iterator[pa.RecordBatch]:
-        """All messages of dossiers with a message in one of the periods; see the contract."""
+        """All messages of dossiers with a message in one of the periods; see ``RawMessageReader.by_dossier``."""
         for reader in self._shards:
             yield from reader.by_dossier(periods, shard)
 
 
 class ClusterCatalogueRecounts:
-    """A ``CatalogueRecounts``. Several threads may use it at once."""
+    """Implements ``CatalogueRecounts`` over all shards of a cluster. Several threads may use an object at once."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
@@ -227,36 +227,36 @@ class ClusterCatalogueRecounts:
         self._home = ClickHouseCatalogueRecounts(cluster.home)
 
     def unfinished(self, agencies: Collection[str] | None = None) -> Mapping[str, Generation]:
-        """The last loads whose recount is not finished; see the contract."""
+        """The last loads whose recount is not finished; see ``CatalogueRecounts.unfinished``."""
         return self._home.unfinished(agencies)
 
     def levels(self, agencies: Collection[str]) -> CatalogueLevels:
-        """The levels of the last loads; see the contract."""
+        """The levels of the last loads; see ``CatalogueRecounts.levels``."""
         return self._home.levels(agencies)
 
     def levels_before(self, agencies: Collection[str]) -> CatalogueLevels:
-        """The levels of the loads of the last finished recounts; see the contract."""
+        """The levels of the loads of the last finished recounts; see ``CatalogueRecounts.levels_before``."""
         return self._home.levels_before(agencies)
 
     def days(self, agencies: Collection[str]) -> Mapping[dt.date, int]:
-        """The days that must be looked at on a shard; see the contract."""
+        """The civil days with messages of dossiers that must be recounted, on any shard; see ``CatalogueRecounts.days``."""
         found: Counter[dt.date] = Counter()
         for days in self._cluster.each(lambda number: self._shards[number].days(agencies)):
             found.update(days)
         return dict(sorted(found.items()))
 
     def dossiers(self, agencies: Collection[str], day: dt.date) -> Iterator[pa.Array]:
-        """The dossiers of a day, shard by shard; see the contract."""
+        """The dossiers of a day that must be recounted, shard by shard; see ``CatalogueRecounts.dossiers``."""
         for shard in self._shards:
             yield from shard.dossiers(agencies, day)
 
     def finish(self, loads: Mapping[str, Generation]) -> None:
-        """Record finished recounts; see the contract."""
+        """Record for which loads the recount is finished; see ``CatalogueRecounts.finish``."""
         self._home.finish(loads)
 
 
 def _added(parts: Sequence[Mapping[Key, Counts]]) -> Mapping[Key, Counts]:
-    """The sums of counts by key."""
+    """The counts of all parts added up by key."""
     found: dict[Key, Counts] = {}
     for part in parts:
         for key, counts in part.items():

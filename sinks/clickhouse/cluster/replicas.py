@@ -1,9 +1,9 @@
-"""The replicas of a shard as one ClickHouse: the next one when one does not answer, and nothing is read before it is there.
+"""The replicas of a shard as one ClickHouse: if one does not answer, the next is asked; each read waits for acknowledged rows.
 
 Replication is asynchronous. A block that one replica acknowledged may not be on another one yet, and a recount there would be too
 low for ever. So before a statement reads a table, ``SYSTEM SYNC REPLICA .. LIGHTWEIGHT`` runs on the replica that answers. It
-waits until every block that any replica acknowledged is there. When only a dead replica has a block, this waits for it: the
-statement is late and is never wrong. A sync that takes too long therefore says nothing about the replica that waits.
+waits until that replica has every block that any replica acknowledged. When only a dead replica has a block, the statement waits
+for that replica: it is late and never wrong. So a sync that takes too long does not show a fault of the replica that waits.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ _QUORUM_FROM: Final = 3
 
 
 class Replicas(ClickHouse):
-    """Several nodes with the same rows, in the order of preference. Thread-safe; the nodes are closed by their owner.
+    """Several nodes with the same rows, in the order of preference. Thread-safe; the owner of the nodes closes them.
 
     Args:
         nodes: the connections.
         replicated: the tables of which these nodes hold replicas; statements on others need no sync.
-        sync_on: the connections on which a table is synchronised before it is read; the node that reads it when there are none.
+        sync_on: the connections on which a table is synchronised before it is read; empty: on the node that reads the table.
             A connection that does not answer is skipped.
         writers: how many nodes hold each row, for the quorum of inserts.
     """
@@ -68,10 +68,10 @@ class Replicas(ClickHouse):
             node.create_database()
 
     def close(self) -> None:
-        """The owner of the nodes closes them."""
+        """Do nothing: the owner of the nodes closes them."""
 
     def call(self, operation: str, action: Callable[[Any], Any], *, database: str | None = None, sql: str = "") -> Any:
-        """Run ``action`` on the preferred node. What only reads is tried on each node in turn."""
+        """Run ``action`` on the preferred node. If it only reads and a node does not answer, the next node is tried."""
         planned = sql.lstrip().startswith("EXPLAIN")  # reads no rows
         read = [] if planned else sorted(self._replicated.intersection(_TABLES.findall(sql)))
         attempts = len(self._nodes) if sql.lstrip().startswith(_READS) else 1
@@ -99,7 +99,7 @@ class Replicas(ClickHouse):
                 synchronise(node, table)
 
     def call_settings(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """The settings of one call, with the quorum of this shard."""
+        """The ClickHouse settings to send with one call, with the quorum of this shard."""
         found = self._nodes[0].call_settings(settings)
         return found | self._writes if found else found
 
@@ -108,16 +108,16 @@ def synchronise(node: ClickHouse, table: str) -> None:
     """Wait until a node has every block of a table that any replica acknowledged.
 
     Raises:
-        Retryable: it took longer than the time limit of the connection.
+        Retryable: the wait exceeded the time limit of the connection.
     """
     node.command("sync_replica", f"SYSTEM SYNC REPLICA {table} LIGHTWEIGHT", receive_timeout=max(1, int(node.target.timeout) - 1))
 
 
 def of_each(nodes: Sequence[ClickHouse], read: Callable[[ClickHouse], Result]) -> list[Result]:
-    """What ``read`` returns for each node that answers.
+    """Call ``read`` for each node, and return the results of the nodes that answer.
 
     Raises:
-        Retryable: no node answers, or one that does is busy.
+        Retryable: no node answers, or a node that answers is busy.
     """
     found: list[Result] = []
     silent: Retryable | None = None

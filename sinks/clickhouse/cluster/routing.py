@@ -1,7 +1,7 @@
-"""Which shard a dossier belongs to: the same number here, in the sharding key of the Distributed tables, and for its rows.
+"""Computes which shard a dossier belongs to, by the same number as the sharding key of the Distributed tables.
 
-A dossier lies on one shard with everything that is made from it: messages, index, corrections, its row, and its part of each
-tally. So no statement that counts has to look at two shards.
+A dossier is stored on one shard with everything that is made from it: messages, index, corrections, its row, and its part of each
+tally. So no statement that counts has to read two shards.
 """
 
 from __future__ import annotations
@@ -45,7 +45,10 @@ def shard_of_number(dossier: bytes, shards: int) -> int:
 
 
 def _hashed(codes: pa.Array) -> np.ndarray:
-    """The lower half of ``sipHash128`` of each text, uint64. All texts with as many words are hashed together."""
+    """The lower half of ``sipHash128`` of each text, uint64.
+
+    All texts with the same number of 8-byte words are hashed together.
+    """
     _, offsets_buffer, data_buffer = codes.buffers()
     offsets = np.frombuffer(offsets_buffer, dtype=np.int64)[codes.offset : codes.offset + len(codes) + 1]
     data = np.frombuffer(data_buffer, dtype=np.uint8) if data_buffer is not None else np.zeros(0, dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""The statements of the migrations for a cluster: replicated tables, and on which servers a statement runs."""
+"""Adapts the statements of the migrations to a cluster: replicated tables, and on which servers each statement runs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Where(enum.Enum):
 
 
 def is_sharded(table: str) -> bool:
-    """Whether each shard has rows of its own in a table."""
+    """Whether each shard stores its own rows of a table; otherwise every node stores all rows."""
     return table in SHARDED or table in _FORMER
 
 
@@ -35,7 +35,7 @@ def where(statement: str) -> Where:
     """On which servers a statement of a migration runs.
 
     Raises:
-        ValueError: it is of a kind that no migration has.
+        ValueError: no rule is known for a statement of this kind.
     """
     if _OF_A_NODE.search(statement):
         return Where.EVERY_NODE
@@ -60,14 +60,14 @@ def replicated(statement: str, database: str) -> str:
 
 
 def path_of(table: str, database: str) -> tuple[str, str]:
-    """The path of a table in the coordination service, and the name of a replica."""
+    """The path of a replicated table in the coordination service, and the name of its replica, both with macros."""
     if is_sharded(table):
         return f"/clickhouse/tables/{{shard}}/{database}/{table}", "{replica}"
     return f"/clickhouse/tables/all/{database}/{table}", "{shard}-{replica}"
 
 
 def reading_engine(table: str, cluster: str, database: str) -> str:
-    """The engine of the table with which a node reads all shards, or its own rows where every node has all."""
+    """The engine of the table through which a node reads all shards, or its own rows where every node has all rows."""
     if not is_sharded(table):
         return f"Merge('{database}', '^{table}$')"
     key = f", {OF_CODE}" if table in BY_CODE else f", {OF_NUMBER}" if table in BY_NUMBER else ""

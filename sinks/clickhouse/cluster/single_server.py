@@ -1,4 +1,4 @@
-"""A single server becomes the first replica of a cluster with one shard: its parts are linked, not copied."""
+"""Turns a single server into the first replica of a cluster with one shard: its data parts are linked, not copied."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def take_over_single_server(cluster: Cluster) -> None:
 
 
 def tables_with_rows(wide: ClickHouse) -> list[str]:
-    """The tables of a single server in the database that reads all shards."""
+    """The tables in the database for reading all shards that hold rows themselves, as the tables of a single server do."""
     return [str(name) for (name,) in wide.rows("migrate", _WITH_ROWS)]
 
 

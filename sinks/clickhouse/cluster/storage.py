@@ -40,7 +40,7 @@ from sinks.contract.tallies import TallyReader
 
 
 class ClusterStorage:
-    """A ``Storage``."""
+    """Implements ``Storage`` over all shards of a cluster."""
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
@@ -51,83 +51,83 @@ class ClusterStorage:
         return self.cluster.layout.display_name
 
     def ids(self) -> Sequence[str]:
-        """See the contract."""
+        """See ``Storage.ids``."""
         return storage_ids(self.cluster.home)
 
     def events(self) -> EventStore:
-        """See the contract."""
+        """See ``Storage.events``."""
         return ClusterStore(self.cluster)
 
     def dossier_index(self) -> DossierIndex:
-        """See the contract."""
+        """See ``Storage.dossier_index``."""
         return ClusterDossierIndex(self.cluster)
 
     def dossier_table(self) -> DossierTable:
-        """See the contract."""
+        """See ``Storage.dossier_table``."""
         return ClusterDossierTable(self.cluster)
 
     def dossier_histories(self) -> DossierHistories:
-        """See the contract."""
+        """See ``Storage.dossier_histories``."""
         return ClusterDossierHistories(self.cluster)
 
     def dossier_reader(self) -> DossierReader:
-        """See the contract."""
+        """See ``Storage.dossier_reader``."""
         return ClusterDossierReader(self.cluster)
 
     def dossier_figures(self) -> DossierFigureReader:
-        """See the contract."""
+        """See ``Storage.dossier_figures``."""
         return ClusterDossierFigures(self.cluster)
 
     def tallies(self) -> TallyReader:
-        """See the contract."""
+        """See ``Storage.tallies``."""
         return ClusterReader(self.cluster)
 
     def findings(self) -> FindingReader:
-        """See the contract."""
+        """See ``Storage.findings``."""
         return ClusterFindingReader(self.cluster)
 
     def raw_messages(self) -> RawMessageReader:
-        """See the contract."""
+        """See ``Storage.raw_messages``."""
         return ClusterRawMessages(self.cluster)
 
     def audit(self) -> TallyAudit:
-        """See the contract."""
+        """See ``Storage.audit``."""
         return ClusterAudit(self.cluster)
 
     def dossier_audit(self) -> DossierAudit:
-        """See the contract."""
+        """See ``Storage.dossier_audit``."""
         return ClusterDossierAudit(self.cluster)
 
     def repair(self) -> TallyRepair:
-        """See the contract."""
+        """See ``Storage.repair``."""
         return ClusterRepair(self.cluster)
 
     def dead_letters(self) -> DeadLetterStore:
-        """See the contract."""
+        """See ``Storage.dead_letters``."""
         return ClickHouseDeadLetters(self.cluster.home)
 
     def exclusions(self) -> ExclusionStore:
-        """See the contract."""
+        """See ``Storage.exclusions``."""
         return ClickHouseExclusions(self.cluster.home)
 
     def catalogue(self) -> CatalogueStore:
-        """See the contract."""
+        """See ``Storage.catalogue``."""
         return ClickHouseCatalogue(self.cluster.home)
 
     def catalogue_recounts(self) -> CatalogueRecounts:
-        """See the contract."""
+        """See ``Storage.catalogue_recounts``."""
         return ClusterCatalogueRecounts(self.cluster)
 
     def received_bytes(self) -> ReceivedBytes:
-        """See the contract."""
+        """See ``Storage.received_bytes``."""
         return ClickHouseReceivedBytes(self.cluster.home)
 
     def dead_letter_limits(self, topic_id: Callable[[str], str]) -> DeadLetterLimitStore:
-        """See the contract."""
+        """See ``Storage.dead_letter_limits``."""
         return ClickHouseDeadLetterLimits(self.cluster.home, topic_id=topic_id)
 
     def parts(self) -> Sequence[StoragePart]:
-        """See the contract."""
+        """See ``Storage.parts``."""
         return tuple(ClickHouseStorage(shard) for shard in self.cluster.shards)
 
     def close(self) -> None:
