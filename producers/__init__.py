@@ -1,1 +1,1 @@
-"""Simulated, live and replayed portals: everything that writes dossier events into the topic."""
+"""Simulated, live and replayed portals: every program that writes dossier events into the topic."""

@@ -16,7 +16,7 @@ class Kind(enum.Enum):
 
 
 class Message(NamedTuple):
-    """Key and value as they go to the topic, and when the event happened (epoch milliseconds; 0: unknown)."""
+    """Key and value as they are sent to the topic, and when the event happened (epoch milliseconds; 0: unknown)."""
 
     key: bytes | None
     value: bytes | None

@@ -1,1 +1,1 @@
-"""The commands of this folder: produce, replay and load."""
+"""The commands produce, replay and load."""

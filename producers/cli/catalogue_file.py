@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def write_catalogue(path: Path, *, scenario: str, live: bool, seed: int, scale: int, shares: FaultShares) -> None:
-    """Write what the agencies of a scenario, or those of live traffic today, offer.
+    """Write the procedures that the agencies of a scenario, or the agencies of live traffic today, offer to a file.
 
-    ``scale`` and ``shares``: those with which a published scenario is sent; its catalogue fits its dossiers.
+    ``scale`` and ``shares``: as for sending a published scenario; the catalogue then fits the dossiers that are sent.
 
     Raises:
         ConfigurationError: the scenario's file contradicts itself, or a setting is wrong.

@@ -77,7 +77,7 @@ def _judged(options: ReplayOptions) -> CheckResult:
 
 
 class _Bar:
-    """A bar on a terminal; each stage replaces the one before."""
+    """A progress bar on a terminal; each stage of the check replaces the bar of the stage before."""
 
     def __init__(self, bar: Progress) -> None:
         self._bar = bar
@@ -94,7 +94,7 @@ class _Bar:
 
 
 class _LogLines:
-    """A line every few seconds elsewhere."""
+    """Logs the progress every few seconds where there is no terminal."""
 
     def __init__(self, log: Callable[..., object], *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._log, self._monotonic = log, monotonic
@@ -115,7 +115,7 @@ class _LogLines:
 
 @contextmanager
 def _progress(console: Console, log: Callable[..., object]) -> Iterator[CheckProgress]:
-    """The progress that fits the console."""
+    """The progress display for the console: a bar on a terminal, log lines elsewhere."""
     if not console.is_terminal:
         yield _LogLines(log)
         return

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def destination(output: str | None, options: TargetOptions) -> Iterator[Send]:
-    """Where the messages go: a file, or the topic that --bootstrap, the running local stack or the settings name."""
+    """A function that sends to the file ``output``, or to the topic that --bootstrap, the local stack or the settings name."""
     from producers.portals.produce import to_broker, to_file  # noqa: PLC0415 - Kafka, which --help need not load
 
     if output == "-":

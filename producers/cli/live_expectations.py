@@ -1,4 +1,4 @@
-"""What ``produce --scenario live`` says before it sends: the rate of the hour, and when a collapse raises its alert."""
+"""What ``produce --scenario live`` prints before it sends: the rate of the hour, and when a collapse raises its alert."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ ALERT_SECONDS: Final = 700.0
 def expectations(
     traffic: LiveTraffic, *, rate: float | None, office: bool, now: dt.datetime, policies: Sequence[ThresholdPolicy]
 ) -> Iterator[str]:
-    """What to expect of the traffic: its rate now, and when a collapse raises its alert.
+    """Sentences about the traffic: its rate now, and when a collapse raises its alert.
 
     Args:
-        traffic: that is going to be sent.
+        traffic: the traffic that is going to be sent.
         rate: messages a second at the busiest hour; None: as many as possible.
-        office: whether it follows office hours.
+        office: whether the traffic follows office hours.
         now: the present.
-        policies: of the alerts.
+        policies: the policies of the alerts.
     """
     from domain.periods import VIETNAM  # noqa: PLC0415 - --help need not load it
 

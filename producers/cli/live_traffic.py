@@ -26,7 +26,10 @@ class LiveShape(StrEnum):
 
 
 def live_traffic(*, seed: int, rate: float | None, shape: LiveShape, collapse: str | None, collapse_after: float) -> LiveTraffic:
-    """Live traffic on the settings' clock; wrong options are refused before a connection is opened."""
+    """The live traffic that the options ask for, on the clock of the settings.
+
+    Wrong options raise an error before any connection is opened.
+    """
     from domain.clock import parse_clock  # noqa: PLC0415 - numpy and Kafka, which --help need not load
     from pipeline.registry import registry_of  # noqa: PLC0415
     from pipeline.settings import load_settings  # noqa: PLC0415

@@ -92,7 +92,7 @@ def load(
             min=0.1,
             max=LARGEST,
             metavar="N",
-            help="Events per second: the peak of the shape; for find-limit, the rate to start with.",
+            help="Events per second: the peak of the shape; for find-limit, the first rate to try.",
         ),
     ] = 5_000.0,
     from_rate: Annotated[
@@ -110,10 +110,10 @@ def load(
         ),
     ] = None,
     objective: Annotated[
-        float, typer.Option(min=0.01, max=LONGEST, metavar="SECONDS", help="find-limit only: p99 from send to visible.")
+        float, typer.Option(min=0.01, max=LONGEST, metavar="SECONDS", help="find-limit only: p99 (send to visible) to keep.")
     ] = 0.75,
     max_rate: Annotated[
-        float, typer.Option(min=1.0, max=LARGEST, metavar="N", help="find-limit only: never send more.")
+        float, typer.Option(min=1.0, max=LARGEST, metavar="N", help="find-limit only: the highest rate to try.")
     ] = 500_000.0,
     precision: Annotated[
         float, typer.Option(min=1.01, max=2.0, metavar="X", help="find-limit only: stop when the limit is known to this factor.")
@@ -131,7 +131,7 @@ def load(
     create_topic: CreateTopicOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Send a load; ``LOAD_HELP`` is the text for users."""
+    """Run the command ``load``; ``LOAD_HELP`` is its help text."""
     low = rate / 10 if from_rate is None else from_rate
     if from_rate is not None and shape not in {LoadShape.RAMP, LoadShape.STEP, LoadShape.SPIKE}:
         raise ConfigurationError("--from-rate belongs to ramp, step and spike.", remedy="Omit it.")
@@ -206,10 +206,10 @@ def load(
 
 
 def _write_truth(task: Load, result: SendReport, path: Path) -> None:
-    """Write what must be counted.
+    """Write the truth of a load: what its events must count as.
 
     Raises:
-        UnavailableError: it is not known, or cannot be written.
+        UnavailableError: the truth is not known, or the file cannot be written.
     """
     from domain.periods import civil_day  # noqa: PLC0415 - as above
 
@@ -249,7 +249,7 @@ def _limit(
     objective: Objective,
     rates: tuple[float, float, float],
 ) -> Limit:
-    """Run the trials, each with new event ids, on a pipeline that has caught up."""
+    """Run the trials of ``find-limit``, each with new event ids, on a pipeline that has caught up."""
     from producers.load.limit import Trial, find_limit  # noqa: PLC0415 - as above
     from producers.load.profiles import steady  # noqa: PLC0415
     from producers.measuring.measured_run import measure  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""What the commands of this folder share: their options, and the brokers and processes that these name.
+"""Options that several commands share, and the brokers and processes that the options name.
 
 Typer reads the options of a command from its signature, so every command lists them by name. Each is defined here once.
 """
@@ -77,16 +77,16 @@ ReportOption = Annotated[Path | None, typer.Option("--report", metavar="FILE", h
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where options and settings point to.
+    """The topic and the running process that the options and settings name.
 
     Attributes:
         bootstrap: broker addresses, host:port.
-        topic: of the dossier events, or what stands for the topics of portals.
-        portals: the topics of portals in place of one.
-        http: the running process; None: none is known.
+        topic: the topic of the dossier events, or a name that stands for the topics of portals.
+        portals: the topics of portals, used instead of one topic.
+        http: the address of the running process; None: none is known.
         security: protocol, login and certificate authorities for the brokers.
-        token: for the running process; empty: none.
-        trust: whose certificates are accepted from it; None: those of the public authorities.
+        token: the token for the running process; empty: none.
+        trust: the certificates that are accepted from the running process; None: those of the public authorities.
     """
 
     bootstrap: tuple[str, ...]
@@ -98,7 +98,7 @@ class Target:
     portals: tuple[str, ...] = ()
 
     def service(self, url: str) -> Service:
-        """The running process at ``url``, asked with the token."""
+        """The running process at ``url``, which is asked with the token of this target."""
         from producers.measuring.service import Service  # noqa: PLC0415 - --help need not load it
 
         return Service(url, token=self.token, trust=self.trust)
@@ -106,7 +106,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class TargetOptions:
-    """The options as they were given."""
+    """The options that name the target, as the user gave them."""
 
     data: Path | None
     bootstrap: str | None
@@ -115,12 +115,12 @@ class TargetOptions:
     http: str | None = None
 
     def resolve(self) -> Target:
-        """--bootstrap wins over the running local stack, which wins over the settings.
+        """Find the target: --bootstrap wins over the running local stack, which wins over the settings.
 
         TLS and login of the settings apply to every broker except that of the local stack, which uses neither.
 
         Raises:
-            ConfigurationError: --data names a folder on which nothing runs, or a file of authorities cannot be used.
+            ConfigurationError: no stack runs on the folder that --data names, or a file of authorities cannot be used.
         """
         from pipeline.addresses import read_addresses  # noqa: PLC0415 - --help need not load it
         from pipeline.authorities import trust_of  # noqa: PLC0415
@@ -151,11 +151,11 @@ class TargetOptions:
         return Target(brokers, self.topic or settings.kafka.topic, http, security, token, trust)
 
     def create_missing_topic(self, target: Target) -> None:
-        """With --create-topic, create the topic of ``target`` unless it exists.
+        """With --create-topic, create the topic of ``target`` unless the topic exists.
 
         Raises:
-            ConfigurationError: it exists with another number of partitions.
-            UnavailableError: the brokers do not answer, or refuse it.
+            ConfigurationError: the topic exists with another number of partitions.
+            UnavailableError: the brokers do not answer, or refuse to create the topic.
         """
         if not self.create_topic:
             return
@@ -175,7 +175,7 @@ def brokers_named(text: str, *, option: str) -> tuple[str, ...]:
     """The broker addresses in the text of an option.
 
     Raises:
-        ConfigurationError: it holds none, or one that is not host:port.
+        ConfigurationError: the text has no address, or one that is not host:port.
     """
     from pipeline.broker_addresses import addresses_in, require_addresses  # noqa: PLC0415 - as above
 
@@ -188,10 +188,10 @@ def brokers_named(text: str, *, option: str) -> tuple[str, ...]:
 
 
 def number(text: str | None, *, option: str) -> float | None:
-    """A number within ``SMALLEST`` and ``LARGEST``, or None for ``max``.
+    """The number in the text of an option, within ``SMALLEST`` and ``LARGEST``, or None for ``max``.
 
     Raises:
-        ConfigurationError: it is neither.
+        ConfigurationError: the text is neither such a number nor ``max``.
     """
     if text is None or text == "max":
         return None

@@ -63,7 +63,7 @@ COMMANDS: Final = dict.fromkeys(("produce", "replay", "load"), __name__)
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands to the command line."""
+    """Add the commands produce, replay and load to the command line."""
     app.command("produce", help=_PRODUCE_HELP)(_produce)
     app.command("replay", help=REPLAY_HELP)(replay)
     app.command("load", help=LOAD_HELP)(load)
@@ -130,7 +130,7 @@ def _produce(
     create_topic: CreateTopicOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Send simulated traffic; ``_PRODUCE_HELP`` is the text for users."""
+    """Run the command ``produce``; ``_PRODUCE_HELP`` is its help text."""
     wanted = number(rate, option="--rate")
     if scenario != LIVE and (duration is not None or collapse is not None):
         raise ConfigurationError("--duration and --collapse belong to live traffic.", remedy="Add --scenario live.")
@@ -199,7 +199,7 @@ def _produce(
 def _write_catalogue(
     path: Path, scenario: str, *, seed: int, scale: int, shares: FaultShares, unused: tuple[object, ...]
 ) -> None:
-    """Write the catalogue; ``unused`` are options of what is sent."""
+    """Write the catalogue of ``--catalogue``; refuse ``unused``, the given options that only matter for sending."""
     if any(option is not None for option in unused):
         raise ConfigurationError(
             "--catalogue sends nothing.", remedy="Omit --output and --truth; send with a command of its own."
@@ -244,7 +244,7 @@ def _scenario_stream(
 
 
 def _sent(stream: Callable[[], MessageStream], send: Send, *, title: str, seed: int) -> ProduceReport:
-    """Send with progress on stderr."""
+    """Send the stream with progress on stderr."""
     from pipeline.logs import get_logger  # noqa: PLC0415 - as above
     from producers.measuring.progress import shown  # noqa: PLC0415
     from producers.portals.produce import produce  # noqa: PLC0415

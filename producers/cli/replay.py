@@ -54,7 +54,7 @@ REPLAY_HELP: Final = (
 
 
 class EventTime(StrEnum):
-    """Which time events carry."""
+    """Which time the events of a replay carry."""
 
     ORIGINAL = "original"
     NOW = "now"
@@ -122,7 +122,7 @@ def replay(
     create_topic: CreateTopicOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Send recorded events; ``REPLAY_HELP`` is the text for users."""
+    """Run the command ``replay``; ``REPLAY_HELP`` is its help text."""
     from producers.measuring.measured_run import ProbeTarget  # noqa: PLC0415 - numpy and Kafka, which --help need not load
     from producers.replay.plan import ReplayOptions, plan_replay, with_target  # noqa: PLC0415
     from producers.sending.worker_processes import Broker  # noqa: PLC0415
@@ -176,7 +176,7 @@ def replay(
 
 
 def _source_topic(topic: str, bootstrap: str | None, target: Broker) -> Broker:
-    """Brokers and topic of --from-topic. Without --from-bootstrap they are the brokers that are sent to."""
+    """Brokers and topic of --from-topic. Without --from-bootstrap they are the brokers of the target."""
     from pipeline.settings import load_settings  # noqa: PLC0415 - as above
 
     if bootstrap is None:
@@ -191,7 +191,7 @@ def _source_topic(topic: str, bootstrap: str | None, target: Broker) -> Broker:
 
 
 def _run(planned: Replay, *, options: ReplayOptions, broker: Broker, probe: ProbeTarget, begun: State) -> SendReport:
-    """Send and measure; with --prebuilt, pack first."""
+    """Send the replay and measure it; with --prebuilt, pack the files first."""
     from pipeline.logs import SENDING_LIBRARY, configure_logging, get_logger  # noqa: PLC0415 - as above
     from pipeline.settings import load_settings  # noqa: PLC0415
     from pipeline.shutdown import interrupted_by  # noqa: PLC0415
@@ -215,7 +215,7 @@ def _run(planned: Replay, *, options: ReplayOptions, broker: Broker, probe: Prob
 
 
 def _packed(planned: Replay, broker: Broker) -> tuple[PackedReplay, int | None]:
-    """The packed replay, and how many messages it will send where that is known."""
+    """The packed replay, and the number of messages that it will send; None where the number is not known."""
     from pipeline.logs import get_logger  # noqa: PLC0415 - as above
     from producers.replay.prebuilt import prebuilt  # noqa: PLC0415
     from producers.replay.sources.files import FileSource  # noqa: PLC0415
@@ -238,7 +238,7 @@ def _exit(result: SendReport, options: ReplayOptions) -> None:
 
 
 def _with_progress(error: PortalPulseError, result: SendReport, options: ReplayOptions) -> PortalPulseError:
-    """Why the source ended too early, how many messages are in the topic by then, and how to continue."""
+    """The error of a source that ended too early, with how many messages are in the topic by then, and how to continue."""
     from producers.replay.sources.fixed_range import RangeGoneError  # noqa: PLC0415 - Kafka, which --help need not load
 
     sent = result.sent
@@ -246,17 +246,17 @@ def _with_progress(error: PortalPulseError, result: SendReport, options: ReplayO
         return ConfigurationError(f"{error.problem} Nothing was sent.", remedy=error.remedy)
     way_on = _way_on(result, options)
     if isinstance(error, RangeGoneError):  # the same range cannot be read again, so neither resumed
-        twice = "Replayed again with --time now, what was sent would count twice: begin behind it."
-        way_on = twice if options.present_time else "What is in the topic already changes no figure."
+        twice = "A second replay with --time now would count the sent events twice: begin after them."
+        way_on = twice if options.present_time else "Events that are in the topic already change no figure."
     return ConfigurationError(
         f"{error.problem} The {sent.acknowledged:,} messages before that are in the topic.", remedy=f"{error.remedy} {way_on}"
     )
 
 
 def _way_on(result: SendReport, options: ReplayOptions) -> str:
-    """How to continue a replay that sent a part."""
+    """How to continue a replay that sent only a part."""
     if options.state is not None:
         return f"Then run the same command with --resume: it continues at message {result.sent.position:,} ({options.state})."
     if options.present_time:
         return "Replayed again with --time now its events would count twice: use --state, so that --resume can continue."
-    return "Then replay it again: what is in the topic already changes no figure."
+    return "Then replay it again: events that are in the topic already change no figure."

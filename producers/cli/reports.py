@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Report(Protocol):
-    """The end of a run, for people and for programs."""
+    """The report of a run, for people and for programs."""
 
     def as_dict(self) -> dict[str, Any]:
         """The report as JSON values."""
@@ -48,7 +48,7 @@ def publish(report: Report, *, as_json: bool, path: Path | None) -> None:
 
 
 def not_delivered(sent: SendResult, *, remedy: str = "Send again: what is in the topic already counts once.") -> PortalPulseError:
-    """The error of a run of which messages are not in the topic."""
+    """The error of a run that did not deliver all of its messages to the topic."""
     if sent.topic_replaced:
         return PortalPulseError(f"{sent.problem[:1].upper()}{sent.problem[1:]}.")
     reason = sent.problem or ("it was stopped first" if sent.interrupted else "no answer came in time")
@@ -56,10 +56,10 @@ def not_delivered(sent: SendResult, *, remedy: str = "Send again: what is in the
 
 
 def require_report_place(report: Path | None, *, sources: Sequence[str] = (), state: Path | None = None) -> None:
-    """Check where the report will be written, before anything is sent.
+    """Check the file of --report before anything is sent.
 
     Raises:
-        ConfigurationError: it would replace the recording or the state, or cannot be written.
+        ConfigurationError: the report would replace a replayed file or the file of --state, or cannot be written.
     """
     if report is None:
         return
@@ -72,10 +72,10 @@ def require_report_place(report: Path | None, *, sources: Sequence[str] = (), st
 
 
 def require_place(path: Path | None, *, option: str) -> None:
-    """Check that a file can be written, before anything is sent. None: nothing is written.
+    """Check that a file can be written, before anything is sent. None: no file is written, and the check passes.
 
     Raises:
-        ConfigurationError: it cannot be written.
+        ConfigurationError: the file cannot be written.
     """
     if path is None:
         return
@@ -102,10 +102,10 @@ def require_different_files(places: Mapping[str, Path | None]) -> None:
     """Check that no two options name one file. A device or a pipe may be named twice.
 
     Args:
-        places: the file of each option; None: none.
+        places: option -> the file that it names; None: none.
 
     Raises:
-        ConfigurationError: two options do.
+        ConfigurationError: two options name one file.
     """
     named = [(option, path) for option, path in places.items() if path is not None]
     for (first, path), (second, other) in itertools.combinations(named, 2):
@@ -116,7 +116,7 @@ def require_different_files(places: Mapping[str, Path | None]) -> None:
 
 
 def _obstacle(path: Path) -> str:
-    """Why ``whole_file`` could not write a file; empty when nothing is in the way.
+    """Why ``whole_file`` could not write a file; empty when it could.
 
     Raises:
         OSError: the path cannot be looked at.

@@ -17,7 +17,7 @@ _LOWEST: Final = 1 / 64
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """99 of 100 events are visible within ``seconds``."""
+    """The latency objective: 99 of 100 events are visible within ``seconds``."""
 
     seconds: float = 0.75
 
@@ -50,7 +50,7 @@ class Limit:
     trials: Sequence[Trial]
 
     def as_dict(self) -> dict[str, Any]:
-        """For the JSON report."""
+        """The limit and its trials as JSON values for the report."""
         return {
             "objective_p99_seconds": self.objective.seconds,
             "knee_rate": None if self.max_sustainable_rate is None else round(self.max_sustainable_rate, 1),
@@ -67,7 +67,7 @@ class Limit:
         }
 
     def text(self) -> str:
-        """For people."""
+        """The limit and its trials as text for people."""
         lines = ["  wanted/s       sent/s   p50 ms   p95 ms   p99 ms"]
         for trial in self.trials:
             lag = trial.latency
@@ -123,7 +123,7 @@ def _holds(rate: float, trial: Callable[[float], Trial], objective: Objective, t
 def _next_rate(
     good: float | None, bad: float | None, rate: float, *, bounds: tuple[float, float], factor: float, precision: float
 ) -> float | None:
-    """The next rate to try; None: the search is over."""
+    """The next rate to try in messages a second; None: the search is over."""
     lowest, max_rate = bounds
     if good is None:
         lower = rate / (factor * factor)

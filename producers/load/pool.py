@@ -1,4 +1,6 @@
-"""Dossiers made in advance; each round sends them as new dossiers, with new codes, ids and times. Making new ones would be slow.
+"""A pool of dossiers made in advance.
+
+Each round sends them as new dossiers, with new codes, ids and times, because this is faster.
 
 A sent event differs from its model in dossier code, id and time only, so agencies, procedures, steps, faults and rates are those
 of the simulated portals. Within a dossier times ascend by a millisecond at least, whatever the rate.
@@ -38,7 +40,7 @@ _LOW: Final = 10**7
 
 
 class Model(NamedTuple):
-    """An event without what a round changes: the bytes between its id, its dossier's number, its time, and its end."""
+    """An event in parts, without the parts that a round changes: its id, the number of its dossier, and its time."""
 
     dossier: int  # among those of the pool
     order: int  # of the event within its dossier
@@ -51,17 +53,17 @@ class Model(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """Models in the order of sending, and what is unique in a run.
+    """Models in the order of sending, and the ids and dossier numbers that are unique to a run.
 
     Attributes:
-        models: of whole dossiers.
-        dossiers: how many there are.
-        prefix: the first 24 characters of every id of this run.
+        models: the models of the events of whole dossiers.
+        dossiers: how many dossiers the models have.
+        prefix: the first 24 characters of every event id of this run.
         first: number of the first dossier of this run.
-        day: for which the models are made.
+        day: the day for which the models are made.
         counts: (unit, day) -> what one round must count as.
         merged: whether an agency ends on that day; then the counts may be those of its successor.
-        seed: that the models are made with.
+        seed: the seed with which the models are made.
     """
 
     models: tuple[Model, ...]
@@ -74,7 +76,7 @@ class Pool:
     seed: int
 
     def with_new_ids(self, *, nonce: bytes | None = None) -> Pool:
-        """The same models for another run, with ids and dossiers of its own.
+        """The same models for another run, which has its own event ids and dossiers.
 
         Args:
             nonce: 9 bytes that no other run has; None: random bytes.
@@ -83,10 +85,10 @@ class Pool:
         return replace(self, prefix=uuid8_prefix(nonce), first=int.from_bytes(nonce) % _NUMBERS)
 
     def new_events(self, chosen: Iterable[tuple[int, int]], *, at: int, number: int) -> Iterator[Message]:
-        """Some models as new events.
+        """New events made from some of the models.
 
         Args:
-            chosen: number of the model and of the round, for each event.
+            chosen: for each event the number of its model and of its round.
             at: epoch milliseconds; the events of a dossier are dated up to a few milliseconds later.
             number: added to the ids of the events, so that two processes share none (48 bits).
         """
@@ -121,7 +123,7 @@ def live_pool(
 ) -> Pool:
     """A pool of about ``size`` events of the agencies that are expected to report on the clock's day.
 
-    ``registry``: of the agencies; None: the packaged one.
+    ``registry``: the registry of the agencies; None: the packaged one.
     """
     day = civil_day(clock.now())
     stream = day_stream(day, events=size, seed=seed, shares=shares or FaultShares.regular(), registry=registry)
@@ -176,7 +178,7 @@ def _counts(stream: ScenarioStream, day: dt.date) -> dict[Place, dict[str, int]]
 
 
 def rows_and_rounds(rows: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """The rows again and again, each with the number of the round."""
+    """The numbers of the rows, again and again, each with the number of the round."""
     turn = 0
     while rows:
         for row in rows:

@@ -26,11 +26,11 @@ class Profile:
 
     @property
     def seconds(self) -> float:
-        """How long it lasts."""
+        """The length of the profile in seconds."""
         return self.points[-1][0]
 
     def rate(self, at: float) -> float:
-        """The target rate at a moment; 0 after the end."""
+        """The target rate (messages a second) ``at`` seconds after the start; 0 after the end."""
         if at >= self.seconds:
             return 0.0
         after = bisect_right(self.points, at, key=lambda point: point[0])
@@ -38,7 +38,7 @@ class Profile:
         return low + (high - low) * (at - left) / (right - left)
 
     def count(self, until: float) -> float:
-        """Messages to be sent from the start until a moment."""
+        """How many messages are due from the start until ``until`` seconds after it."""
         total = 0.0
         for (left, low), (right, high) in pairwise(self.points):
             if until <= left:
@@ -51,12 +51,12 @@ class Profile:
 
 
 def steady(rate: float, seconds: float, *, name: str = "steady") -> Profile:
-    """The same rate all the time."""
+    """A profile with the same rate all the time."""
     return Profile(name, ((0.0, rate), (seconds, rate)), (Window(name, 0.0, seconds, rate),))
 
 
 def ramp(low: float, high: float, seconds: float) -> Profile:
-    """From one rate to another at a constant slope."""
+    """A profile that goes from one rate to another at a constant slope."""
     windows = []
     for part in range(_RAMP_PARTS):
         start, end = seconds * part / _RAMP_PARTS, seconds * (part + 1) / _RAMP_PARTS
@@ -65,7 +65,7 @@ def ramp(low: float, high: float, seconds: float) -> Profile:
 
 
 def step(low: float, high: float, seconds: float, *, steps: int) -> Profile:
-    """From one rate to another in equal steps of equal length."""
+    """A profile that goes from one rate to another in equal steps of equal length."""
     points: list[tuple[float, float]] = []
     windows: list[Window] = []
     for number in range(steps):
@@ -77,7 +77,7 @@ def step(low: float, high: float, seconds: float, *, steps: int) -> Profile:
 
 
 def spike(base: float, peak: float, seconds: float) -> Profile:
-    """A base rate, a sudden peak for the middle fifth, and the base rate again."""
+    """A profile with a base rate, a sudden peak for the middle fifth of the time, and the base rate again."""
     rise, fall = seconds * 0.4, seconds * 0.6
     return Profile(
         "spike",
@@ -87,7 +87,10 @@ def spike(base: float, peak: float, seconds: float) -> Profile:
 
 
 def daily(peak: float, seconds: float) -> Profile:
-    """A working day by the hour (``daily_traffic.OFFICE_HOURS``), compressed into ``seconds``; ``peak`` at its busiest hour."""
+    """A profile of a working day (``daily_traffic.OFFICE_HOURS``), compressed into ``seconds``.
+
+    ``peak`` is the rate of its busiest hour.
+    """
     levels = [max(level, FLOOR) * peak for level in OFFICE_HOURS]
     hour = seconds / 24
     middles = [((number + 0.5) * hour, level) for number, level in enumerate(levels)]
@@ -98,7 +101,7 @@ def daily(peak: float, seconds: float) -> Profile:
 
 
 def soak(rate: float, seconds: float) -> Profile:
-    """The same rate for a long time, reported minute by minute."""
+    """A profile with the same rate for a long time, reported minute by minute."""
     windows: list[Window] = []
     start = 0.0
     while start < seconds:

@@ -1,4 +1,4 @@
-"""A load as a task: events of a pool at the rate of a profile, packed every 10 ms."""
+"""A load as a task: sends events of a pool at the rate of a profile, packed every 10 ms."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ class Load:
 
     @property
     def label(self) -> str:
-        """What the summary calls it."""
+        """The name of the load in the report."""
         return f"{self.profile.name} load"
 
     @property
     def target_rate(self) -> float | None:
-        """The mean rate of the profile."""
+        """The mean rate of the profile in messages a second."""
         return self.profile.count(self.profile.seconds) / self.profile.seconds
 
     def target_rate_at(self, elapsed: float) -> float | None:
-        """The rate of the profile now."""
+        """The rate of the profile ``elapsed`` seconds after the start, in messages a second."""
         return self.profile.rate(elapsed)
 
     def describe(self, index: int) -> str:
-        """An event by its index, for a sentence."""
+        """Names an event by its index in a sentence."""
         return f"{self.label}, event {index + 1:,}"
 
     def batches(self, run: Run) -> Iterator[Batch]:
-        """This process's part: the models of its partitions, at their share of the rate."""
+        """The batches of this process: models of its partitions, at their share of the rate."""
         # All events of a dossier keep the partition of their model in every round.
         keys = [b"%b%b%d" % (model.code, model.date, model.dossier) for model in self.pool.models]
         partition_of_model = partitions_of(keys, run.partitions)

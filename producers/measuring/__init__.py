@@ -1,1 +1,1 @@
-"""Measures what was sent: progress, latency from send to visible, and the result."""
+"""Measures a run of sending: its progress, the latency from send to visible, and the result."""

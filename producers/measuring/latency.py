@@ -1,13 +1,13 @@
-"""How long it takes from sending an event until the tallies count it, by counting alone.
+"""How long it takes from sending an event until the tallies count it, measured by counting alone.
 
-The events carry nothing for this. Two curves are compared: how many of the acknowledged events were sent by each moment, and how
+The events carry no mark for this. Two curves are compared: how many of the acknowledged events were sent by each moment, and how
 many more the running process has counted since the start. A worker's own progress counts repeats as well; the status of
-the storage counts distinct events, so there repeats are omitted from both curves. The k-th event is visible when the second curve
-reaches k; its latency is the horizontal distance of the curves at k.
+the storage counts distinct events, so with the status repeats are omitted from both curves. The k-th event is visible when the
+second curve reaches k; its latency is the horizontal distance of the curves at k.
 
 This is exact when events become visible in the order of sending. Events overtake each other between partitions and within
 one recount; that swaps latencies among them, so the mean is right and the quantiles are those of the queue as a whole.
-A reading is late by up to one poll (20 ms). Other traffic at the same time makes it wrong.
+A reading is late by up to one poll (20 ms). Other traffic at the same time makes the result wrong.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Latency:
     maximum: float
 
     def as_dict(self) -> dict[str, Any]:
-        """For the JSON report, in seconds."""
+        """The latencies as JSON values for the report, in seconds."""
         quantiles = {"p50": self.p50, "p95": self.p95, "p99": self.p99, "max": self.maximum}
         # JSON has no NaN: nothing was seen.
         figures = {name: round(value, 4) if value == value else None for name, value in quantiles.items()}  # noqa: PLR0124
@@ -69,7 +69,7 @@ class Curve:
 
     @classmethod
     def of_sends(cls, sends: Iterable[tuple[float, int]]) -> Curve:
-        """The curve of (moment, increment) steps in any order."""
+        """The curve of steps (moment, increment), which may be given in any order."""
         curve, total = cls(), 0
         for moment, more in sorted(sends):
             if more:
@@ -78,7 +78,7 @@ class Curve:
         return curve
 
     def add(self, moment: float, count: int) -> None:
-        """Add a reading; a count below the last one (a restarted process) is dropped."""
+        """Add a reading; drop a count below the last one, which a restarted process gives."""
         if self._counts and count < self._counts[-1]:
             return
         moments, counts = self._moments, self._counts
@@ -92,14 +92,14 @@ class Curve:
 
     @property
     def total(self) -> int:
-        """The last count."""
+        """The last count of the curve."""
         return self._counts[-1] if self._counts else 0
 
     def __len__(self) -> int:
         return len(self._counts)
 
     def counts(self) -> tuple[np.ndarray, np.ndarray]:
-        """Moments and counts as columns."""
+        """The moments and the counts of the curve, as two arrays."""
         return np.array(self._moments, dtype=np.float64), np.array(self._counts, dtype=np.float64)
 
     def _append(self, moment: float, count: int) -> None:
@@ -107,7 +107,7 @@ class Curve:
         self._counts.append(count)
 
     def _thin(self) -> None:
-        """Keep half of the points at most, the first and the last among them."""
+        """Keep at most half of the points; the first and the last stay."""
         moments, counts = self._moments, self._counts
         self._spacing = max(2 * self._spacing, 2 * (moments[-1] - moments[0]) / self._max_points)
         self._moments, self._counts = array("d", moments[:1]), array("q", counts[:1])
@@ -147,7 +147,7 @@ def latency(sent: Curve, visible: Curve, *, since: float = float("-inf"), until:
 
 
 def _first_at(moments: np.ndarray, counts: np.ndarray, ranks: np.ndarray) -> np.ndarray:
-    """When the curve first reached each rank, interpolated between the readings around it."""
+    """The moments at which the curve first reached each rank, interpolated between readings."""
     after = np.searchsorted(counts, ranks, side="left")
     earlier = np.maximum(after - 1, 0)
     rise = counts[after] - counts[earlier]
@@ -167,8 +167,8 @@ class Watch:
     """Polls a running process in a thread of its own; a context manager.
 
     Attributes:
-        visible: events that became visible since the start.
-        exact: of these, those whose dossiers are resolved; None when the process does not say.
+        visible: curve of the events that became visible since the start.
+        exact: curve of those of them whose dossiers are resolved; None when the process does not tell.
         problem: why the last failed poll failed.
     """
 
@@ -210,7 +210,7 @@ class Watch:
 
     @property
     def method(self) -> str:
-        """How it was measured, and the largest error."""
+        """How the latency was measured, and the largest error of the method."""
         how = "polling /api/v1/progress" if self._service.cheap else "polling /api/v1/status, which may itself lag"
         return f"{how} every {self._poll * 1000:.0f} ms; by counts, k-th sent against k-th visible; late by up to one poll"
 
@@ -220,14 +220,14 @@ class Watch:
         return self._service.cheap
 
     def dead_letters(self) -> int | None:
-        """Messages that became dead letters since the start; None when the process does not say."""
+        """Messages that became dead letters since the start; None when the process does not tell."""
         before = self._letters_before
         with self._asking:
             after = None if before is None else self._service.dead_letters()
         return None if before is None or after is None else max(after - before, 0)
 
     def wait_for(self, count: int) -> bool:
-        """Return when ``count`` events are visible, and exact (True), or nothing more becomes so (False)."""
+        """Wait until ``count`` events are visible and exact (returns True), or until no more events become so (returns False)."""
         curve = self.visible if self.exact is None else self.exact
         with self._grown:
             last, since = curve.total, self._monotonic()

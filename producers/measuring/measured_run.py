@@ -1,4 +1,4 @@
-"""Sends a task, shows its progress, and measures how soon its events were visible."""
+"""Sends a task, shows its progress, and measures how soon its events are visible."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ Runner = Callable[..., SendResult]
 
 @dataclass(frozen=True, slots=True)
 class ProbeTarget:
-    """The running process to ask what is visible; ``required``: the user named it, so it must answer; ``service`` opens it."""
+    """The running process that is asked what is visible.
+
+    ``required``: the user named it, so it must answer; ``service`` opens it.
+    """
 
     url: str | None
     required: bool = False
@@ -41,7 +44,7 @@ def measure(
     runner: Runner = run_task,
     watch: Callable[[Service], Watch] = Watch,
 ) -> SendReport:
-    """Send all of ``task`` and wait until it is visible, or until nothing more becomes visible.
+    """Send all of ``task``, then wait until all of its events are visible, or until no more become visible.
 
     Raises:
         UnavailableError: the broker, or the process that the user named, does not answer.
@@ -90,7 +93,7 @@ def measure(
 
 
 def _describe_too_large(task: Task, item: TooLarge) -> str:
-    """A message that is too large for the topic, for people."""
+    """A sentence for people about a message that is too large for the topic."""
     where = task.label if item.source_index is None else task.describe(item.source_index)
     return f"{where}: {item.size:,} bytes, key {(item.key or b'').decode('utf-8', 'replace')!r}"
 

@@ -1,4 +1,4 @@
-"""Shows how far the sending is: a bar on a terminal, a log line every few seconds elsewhere."""
+"""Shows how many messages were sent: a bar on a terminal, a log line every few seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Log = Callable[..., object]
 
 
 class Bar:
-    """A bar with the rate reached, the target rate and the time left."""
+    """A progress bar with the rate reached, the target rate and the time left."""
 
     def __init__(self, progress: bars.Progress, task: bars.TaskID, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._progress = progress
@@ -59,7 +59,7 @@ class Bar:
 
 
 class LogLines:
-    """A line every few seconds."""
+    """Logs a line about the progress every few seconds."""
 
     def __init__(self, log: Log, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._log = log
@@ -93,7 +93,7 @@ class LogLines:
 
 @contextmanager
 def shown(console: Console, log: Log, *, title: str) -> Iterator[Progress]:
-    """The progress that fits the console: a bar on a terminal, log lines elsewhere."""
+    """The progress display for the console: a bar on a terminal, log lines elsewhere."""
     if not console.is_terminal:
         yield LogLines(log)
         return

@@ -31,7 +31,7 @@ class Measured:
     latency: Latency | None
 
     def as_dict(self) -> dict[str, Any]:
-        """For the JSON report."""
+        """The window and its figures as JSON values for the report."""
         return {
             "name": self.window.name,
             "start": round(self.window.start, 3),
@@ -44,13 +44,13 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class SendReport:
-    """The report at the end.
+    """The report of a replay or a load at its end.
 
     Attributes:
         visible: events that became visible; None when no process was asked.
-        latency: from send to the first figure that contains an event; None likewise.
-        exact_latency: from send to the figure in which its dossier is resolved; None when the process does not say.
-        note: why no process was asked, or how it was measured.
+        latency: from send to the first figure that contains an event; None when no process was asked.
+        exact_latency: from send to the figure in which the event's dossier is resolved; None when the process does not tell.
+        note: why no process was asked, or how the latency was measured.
         dead_letters: messages that became dead letters during the run, and so are never visible; None when it is not known.
     """
 
@@ -68,7 +68,7 @@ class SendReport:
 
     @property
     def complete(self) -> bool:
-        """Whether everything sent is durable."""
+        """Whether every sent message is durable in Kafka."""
         return self.sent.complete
 
     def as_dict(self) -> dict[str, Any]:
@@ -130,7 +130,7 @@ class SendReport:
 
 
 def measured(sent: SendResult, visible: Curve | None, windows: Sequence[Window], *, repeats: bool = False) -> list[Measured]:
-    """The windows with their rates and latencies."""
+    """The windows of a run, each with its rate and latency."""
     curve = sent_curve(sent, repeats=repeats)
     found = []
     for window in windows:
@@ -143,7 +143,7 @@ def measured(sent: SendResult, visible: Curve | None, windows: Sequence[Window],
 
 
 def sent_curve(sent: SendResult, *, repeats: bool) -> Curve:
-    """Events sent, with or without repeats, by the moment they were handed over; only acknowledged ones."""
+    """The curve of acknowledged events by the moment at which they were handed over, with or without repeats."""
     return Curve.of_sends((item.sent_at, item.events if repeats else item.distinct) for item in sent.acknowledgements)
 
 

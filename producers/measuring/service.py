@@ -1,4 +1,4 @@
-"""Client of the running process's HTTP API: how much it has counted, and the events it holds.
+"""Client of the running process's HTTP API: how many events it has counted, and the events that it stores.
 
     GET /api/v1/progress                    {"stored": int, "tallied_minutes": int, "exact": int}: events handled by this worker
                                             since its start, repeats included; cheap enough to be asked every 20 ms
@@ -36,8 +36,8 @@ class Counted(NamedTuple):
     """How many events the figures contain.
 
     Attributes:
-        visible: those in the minute tallies.
-        exact: of these, those whose dossiers are resolved; None when the process does not say.
+        visible: events in the minute tallies.
+        exact: those of them whose dossiers are resolved; None when the process does not tell.
     """
 
     visible: int
@@ -45,12 +45,12 @@ class Counted(NamedTuple):
 
 
 class Service:
-    """One running process; not thread-safe; a context manager.
+    """The HTTP API of one running process; not thread-safe; a context manager.
 
     Args:
-        url: its address, e.g. ``http://127.0.0.1:8080``.
-        token: sent as a bearer; empty: none.
-        trust: whose certificates are accepted with https; None: those of the public authorities.
+        url: the address of the process, e.g. ``http://127.0.0.1:8080``.
+        token: sent as a bearer token; empty: none.
+        trust: the certificates that are accepted with https; None: those of the public authorities.
     """
 
     def __init__(
@@ -88,14 +88,17 @@ class Service:
 
     @property
     def cheap(self) -> bool:
-        """Whether the process has ``/api/v1/progress``, which is cheap and counts repeats. Known after the first ``counted``."""
+        """Whether the process has ``/api/v1/progress``, which is cheap and counts repeats.
+
+        Known after the first call of ``counted``.
+        """
         return self._path == PROGRESS
 
     def counted(self) -> Counted:
-        """Events that its figures contain now.
+        """How many events the figures of the process contain now.
 
         Raises:
-            UnavailableError: it does not answer, or has no figures.
+            UnavailableError: the process does not answer, or has no figures.
         """
         if self._path is None:
             status, answer = self._get(PROGRESS)
@@ -117,7 +120,7 @@ class Service:
         raise UnavailableError(f"{self._url}{self._path} has no figures (status {status}).", remedy="Ask the worker or exporter.")
 
     def dead_letters(self) -> int | None:
-        """Dead letters that it has kept; None when it does not say."""
+        """How many dead letters the process reports; None when it does not tell."""
         try:
             status, answer = self._get(STATUS)
             return sum(answer["dead_letters"].values()) if status == http.HTTPStatus.OK else None
@@ -181,7 +184,7 @@ def _progress(answer: dict[str, Any]) -> Counted:
 
 
 def _lines(response: http.client.HTTPResponse) -> Iterator[bytes]:
-    """Lines of a stream. Unlike the response's own iterator, this notices a stream that was cut off."""
+    """The lines of a streamed answer. Unlike the response's own iterator, this raises an error for a stream that was cut off."""
     rest = b""
     while block := response.read(_BLOCK_BYTES):
         *lines, rest = (rest + block).split(b"\n")

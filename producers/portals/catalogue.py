@@ -22,20 +22,20 @@ SERIES_SHARES: Final = (0.70, 0.25, 0.05)
 
 
 def rng_of(seed: int, *names: str) -> np.random.Generator:
-    """A generator that depends on the seed and the names only, not on earlier draws."""
+    """A random generator that depends on the seed and the names only, not on earlier draws."""
     digest = hashlib.blake2b("\0".join((str(seed), *names)).encode(), digest_size=16).digest()
     return np.random.Generator(np.random.PCG64(int.from_bytes(digest, "big")))
 
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """Procedures of one agency: ``codes[i]``, and for each service level the indices with their cumulated shares."""
+    """The procedures of one agency: ``codes[i]``, and for each service level the indices with their cumulated shares."""
 
     codes: tuple[str, ...]
     by_level: dict[ServiceLevel, tuple[np.ndarray, np.ndarray]]
 
     def draw(self, rng: np.random.Generator, level: ServiceLevel, count: int) -> np.ndarray:
-        """Indices of ``count`` procedures of one level, the popular ones more often."""
+        """Draw the indices of ``count`` procedures of one level; popular procedures come more often."""
         indices, cumulated = self.by_level[level]
         return indices[np.searchsorted(cumulated, rng.random(count), side="right")]
 

@@ -1,4 +1,4 @@
-"""The catalogue of the simulated agencies as a file that ``portalpulse catalogue load`` takes."""
+"""Writes the catalogue of the simulated agencies as a file that ``portalpulse catalogue load`` reads."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ELIGIBLE: Final = {ServiceLevel.PARTIAL: 0.5, ServiceLevel.INFORMATION: 0.1}
 
 
 def catalogue_csv(entries: Iterable[CatalogueEntry]) -> str:
-    """The rows of a catalogue as CSV, in the columns of a file."""
+    """The entries of a catalogue as CSV, in the columns of a catalogue file."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -49,10 +49,10 @@ def simulated_catalogue(
     """The procedures of some agencies with the levels that their simulated dossiers have.
 
     Args:
-        agencies: their codes.
-        day: on which they are in force; every entry holds since the agency has its name, and has no end.
-        seed: that of the traffic. Same seed, same rows.
-        registry: of the agencies.
+        agencies: the codes of the agencies.
+        day: a day on which all entries are in force; each begins when the agency got its present name, and has no end.
+        seed: the seed of the traffic. Same seed, same rows.
+        registry: the registry of the agencies.
     """
     for code in sorted(agencies):
         agency = registry.at(code, day)

@@ -1,4 +1,4 @@
-"""A collapse of one agency in live traffic, and the text of its option."""
+"""A collapse of one agency in live traffic, and the option that asks for it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ COLLAPSED_SHARE: Final = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Collapse:
-    """From ``after`` seconds on, only ``share`` of the agency's settled dossiers are full online service."""
+    """From ``after`` seconds on, only ``share`` (0 to 1) of the agency's settled dossiers are full online service."""
 
     agency: str
     share: float = COLLAPSED_SHARE
@@ -21,10 +21,10 @@ class Collapse:
 
 
 def parse_collapse(text: str, *, after: float = 0.0) -> Collapse:
-    """``CODE`` or ``CODE:SHARE``, e.g. ``H26`` or ``H26:0.02``.
+    """The collapse that the text ``CODE`` or ``CODE:SHARE`` asks for, e.g. ``H26`` or ``H26:0.02``.
 
     Raises:
-        ConfigurationError: the text is neither.
+        ConfigurationError: the text has neither form.
     """
     agency, _, share = text.partition(":")
     try:

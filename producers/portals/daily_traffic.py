@@ -1,6 +1,6 @@
 """Intensity of traffic over the local day, relative to a working morning.
 
-Shapes are derived from office hours of Vietnamese one-stop desks (8:00-11:30, 13:30-17:00, Monday to Friday) and from online
+The shapes are derived from office hours of Vietnamese one-stop desks (8:00-11:30, 13:30-17:00, Monday to Friday) and from online
 registrations, which continue in the evening. They are assumptions for simulation, not measurements.
 """
 

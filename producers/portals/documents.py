@@ -1,7 +1,7 @@
-"""Published documents as data (``profiles/*.yaml``): the figures that they print, and the counts behind them.
+"""Published documents as data (``profiles/*.yaml``): the figures that they print, and the counts from which these follow.
 
-A profile is what simulated portals reproduce (``producers.portals.scenarios``, ``producers.portals.service_scenarios``), and what
-a run of all documents compares with the product's figures. It holds quotations of a few words, never a document.
+Simulated portals reproduce a profile (``producers.portals.scenarios``, ``producers.portals.service_scenarios``), and a run of
+all documents compares the profiles with the product's figures. A profile quotes a few words of its document, never the document.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ class DocumentPeriod(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
     @property
     def period(self) -> Period:
-        """Its civil days."""
+        """The civil days of the period."""
         return Period(self.start, self.end)
 
 
 class Block(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """How many units of a block take part; None: the document does not say, and every one that is in force does."""
+    """How many units of a block take part; None: the document does not tell, and every unit that is in force takes part."""
 
     block: str
     units: int | None
@@ -45,7 +45,7 @@ class Block(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class Printed(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """A percentage as the document prints it: the words, and the number with a decimal point."""
+    """A percentage as the document prints it: its words, and the number with a decimal point."""
 
     text: str
     value: str
@@ -53,7 +53,7 @@ class Printed(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class Bound(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """The document says only that a percentage is above or below a number."""
+    """A bound: the document tells only that a percentage is above or below a number."""
 
     op: Literal["gt", "lt"]
     value: str
@@ -61,10 +61,10 @@ class Bound(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class Fact(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """The counts behind one rate.
+    """The counts (numerator and denominator) behind one rate.
 
-    ``origin``: stated (both are printed), solved (no others fit), chosen (others fit too), derived (a sum), invented.
-    ``units``: of the units of this day, or of ``today``; empty for those of the events' days.
+    ``origin``: stated (both are printed), solved (no other counts fit), chosen (other counts fit, too), derived (a sum),
+    invented. ``units``: the day whose units the rate is about, or ``today``; empty: the units of the events' days.
     """
 
     indicator: str
@@ -81,7 +81,7 @@ class Fact(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class Count(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """A printed number that follows from counts. ``formula``: of ``deploy.native.seeds.formulas``."""
+    """A printed number that follows from counts. ``formula``: the name of a formula of ``deploy.native.seeds.formulas``."""
 
     text: str
     name: str
@@ -90,7 +90,7 @@ class Count(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class Check(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """A bound on what a formula gives. ``name``: what that is."""
+    """A bound on the result of a formula. ``name``: what the result is called."""
 
     name: str
     formula: str
@@ -99,7 +99,7 @@ class Check(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class Claim(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Any other number of the document, and why it is not reproduced."""
+    """A number of the document that is not reproduced, and why."""
 
     text: str
     reason: Literal["contradiction", "bound", "context", "boilerplate"]
@@ -108,7 +108,7 @@ class Claim(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class Expected(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Groups of agencies that follow from the facts."""
+    """Groups of agencies (by rate) that follow from the facts."""
 
     top_ministries: tuple[str, ...]
     top_province: str
@@ -118,7 +118,7 @@ class Expected(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class SubUnit(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Dossiers of one receiving unit by level and channel. ``code``: what its dossier codes begin with."""
+    """The dossiers of one receiving unit by level and channel. ``code``: the beginning of its dossier codes."""
 
     code: str
     online_l3: int
@@ -127,7 +127,7 @@ class SubUnit(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
     @property
     def total(self) -> int:
-        """All its dossiers."""
+        """The number of all dossiers of the receiving unit."""
         return self.online_l3 + self.online_l4 + self.other
 
 
@@ -149,7 +149,7 @@ class RoundingRule(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class Document(msgspec.Struct, forbid_unknown_fields=True, frozen=True, rename={"identifier": "id"}):
-    """One profile. ``level_1_2``: services of levels 1 and 2 of each agency of a service scenario."""
+    """One profile: a published document. ``level_1_2``: services of levels 1 and 2 of each agency of a service scenario."""
 
     schema: int
     identifier: str
@@ -171,11 +171,11 @@ class Document(msgspec.Struct, forbid_unknown_fields=True, frozen=True, rename={
 
     @property
     def rounding_mode(self) -> Rounding:
-        """As the product names it."""
+        """The rule by which the document rounds, as the product names it."""
         return Rounding.HALF_UP if self.rounding.mode == "HU" else Rounding.CUT
 
     def period(self, identifier: str) -> Period:
-        """The civil days of a period.
+        """The civil days of the period with this identifier.
 
         Raises:
             KeyError: there is no such period.
@@ -184,7 +184,7 @@ class Document(msgspec.Struct, forbid_unknown_fields=True, frozen=True, rename={
         return found[identifier]
 
     def facts_of(self, indicator: str) -> tuple[Fact, ...]:
-        """Those of one indicator, by the units of the events' days."""
+        """The facts of one indicator about the units of the events' days."""
         return tuple(fact for fact in self.facts if fact.indicator == indicator and not fact.units)
 
 
@@ -229,10 +229,10 @@ def contradiction(name: str, problem: object) -> ConfigurationError:
 
 
 def require(holds: bool, problem: str) -> None:  # noqa: FBT001 - reads as a sentence
-    """Refuse a contradiction.
+    """Raise an error with the text ``problem`` unless ``holds``.
 
     Raises:
-        ValueError: it does not hold.
+        ValueError: ``holds`` is false.
     """
     if not holds:
         raise ValueError(problem)

@@ -1,4 +1,4 @@
-"""The parts of the dossier codes of one agency: what its receiving units put before the date, and the running numbers."""
+"""The parts of the dossier codes of one agency: the prefixes of its receiving units before the date, and the running numbers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from producers.portals.schedule import local_day
 
 
 def prefixes_of(rng: np.random.Generator, agency: str) -> tuple[tuple[str, ...], bool]:
-    """What the agency's receiving units put before the date, in one of the three styles in use."""
+    """The prefixes (before the date) of the agency's receiving units, in one of the three styles in use."""
     units = int(rng.integers(2, 9))
     style = int(rng.choice(3, p=[0.5, 0.35, 0.15]))
     if style == 0:

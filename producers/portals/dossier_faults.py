@@ -1,7 +1,7 @@
-"""Irregularities of dossiers as portals really send them: their names, their shares, and the profiles that set them.
+"""Irregularities of dossiers as portals really send them: their names, their shares, and the profiles that set the shares.
 
-None of them makes a message invalid (``producers.portals.faults`` makes invalid ones). Most are findings of the product; all of
-them mislead a count of events.
+No irregularity makes a message invalid (``producers.portals.faults`` makes invalid ones). Most are findings of the product; all
+of them mislead a count of events.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from domain.errors import ConfigurationError
 
 
 class DossierFault(enum.StrEnum):
-    """The switches. Each applies to a share of the dossiers in which it is possible."""
+    """The names of the irregularities. Each applies to a share of the dossiers in which it is possible."""
 
     SETTLED_TWICE = "settled_twice"
     SETTLED_BY_RETURN = "settled_by_return"
@@ -83,7 +83,7 @@ _REALISTIC: Final = 0.05
 
 @dataclass(frozen=True, slots=True)
 class FaultShares:
-    """The share of every switch, from 0 to 1; 0 for those that are not listed."""
+    """The share of every irregularity, from 0 to 1; an irregularity that is not listed has the share 0."""
 
     shares: Mapping[DossierFault, float] = field(default_factory=dict)
 
@@ -92,12 +92,12 @@ class FaultShares:
 
     @classmethod
     def regular(cls) -> Self:
-        """Every dossier is as it should be; a few messages are delivered twice."""
+        """Shares for regular dossiers: no irregularities; a few messages are delivered twice."""
         return cls({DossierFault.REPEATED: _USUAL_REPEATS})
 
     @classmethod
     def realistic(cls) -> Self:
-        """Each fault in 5 % of the dossiers; 95 % have a due date; successors send all their history again."""
+        """Realistic shares: each fault in 5 % of the dossiers; 95 % have a due date; successors send all their history again."""
         shares = dict.fromkeys(DossierFault, _REALISTIC)
         return cls({**shares, DossierFault.DUE_DATE: 0.95, **dict.fromkeys(_AGAIN, 1 / 3)})
 
@@ -105,7 +105,7 @@ class FaultShares:
         """These shares with changes: each text is NAME=SHARE.
 
         Raises:
-            ConfigurationError: a text is something else, or more than all of the history would be sent again.
+            ConfigurationError: a text is not NAME=SHARE, or the shares of history sent again add up to more than 1.
         """
         shares = dict(self.shares)
         for text in texts:
@@ -128,7 +128,7 @@ class FaultShares:
         return replace(self, shares=shares)
 
     def without_copies(self) -> Self:
-        """These shares, but no message is delivered twice or sent again later."""
+        """These shares, but no message is delivered twice or sent again by a successor."""
         copies = (*_AGAIN, DossierFault.REPEATED, DossierFault.INCOMPLETE_COPY)
         return replace(self, shares={**self.shares, **dict.fromkeys(copies, 0.0)})
 

@@ -1,8 +1,8 @@
-"""Dossiers as a plan: which steps each of them has, what each step says, and what is wrong with it.
+"""The plan of dossiers: which steps each of them has, what the message of each step contains, and what is irregular.
 
 A plan is a table with one row for each dossier and one column for each step that a dossier may have. Columns are in the order
-of time: a later column never has an earlier time. ``producers.portals.simulate`` makes messages of it,
-``producers.portals.ledger`` says what they must count as.
+of time: a later column never has an earlier time. ``producers.portals.simulate`` makes messages of the plan,
+``producers.portals.ledger`` derives what they must count as.
 """
 
 from __future__ import annotations
@@ -61,11 +61,11 @@ class Plan:
 
     Attributes:
         submitted: planned instant of submission, epoch milliseconds; its day is in the dossier code.
-        channel, level, returned: what the dossier is; a message says it unless a fault hides it.
+        channel, level, returned: the attributes of the dossier; a message contains them unless a fault hides them.
         procedure: index into the procedures of the portal.
         status: of each step; 0: the dossier has no such step.
         at: of each step, epoch milliseconds.
-        channels, levels, returns: what each step says; 0: nothing.
+        channels, levels, returns: the attributes in the message of each step; 0: none.
         no_channel, no_level: no event has a channel; no event up to the end has a level.
         other_channel_step: the first step with another channel than the first one.
         foreign_step: the step that an unrelated agency sends.
@@ -111,7 +111,7 @@ class Plan:
 
     @classmethod
     def joined(cls, plans: list[Self]) -> Self:
-        """One plan of several."""
+        """Several plans joined into one."""
         return cls(**{field.name: np.concatenate([getattr(plan, field.name) for plan in plans]) for field in fields(cls)})
 
     def chosen(self, rows: np.ndarray) -> Self:

@@ -1,4 +1,4 @@
-"""Plans dossiers with their faults: the outline of a life in, a table of steps out.
+"""Plans dossiers with their faults: turns the outlines of their lives into a table of steps.
 
 The instant at which a dossier is settled, and whether it is settled toàn trình, belong to the outline. Faults are chosen so that
 both stay true: the figures of a scenario come out exactly, whatever the faults.
@@ -36,7 +36,7 @@ class _Flags:
         self._of = {fault: self.coin(shares[fault]) for fault in DossierFault}
 
     def coin(self, share: float) -> np.ndarray:
-        """A mask of about this share of all dossiers."""
+        """A random mask of about this share of all dossiers."""
         if share <= 0.0:
             return np.zeros(self.count, dtype=bool)
         found: np.ndarray = self._rng.random(self.count) < share
@@ -46,11 +46,11 @@ class _Flags:
         return self._of[fault]
 
     def only(self, fault: DossierFault, where: np.ndarray) -> None:
-        """The fault is not possible elsewhere."""
+        """Remove the fault from the dossiers in which it is not possible, those outside ``where``."""
         self._of[fault] = self._of[fault] & where
 
     def exclude(self, one: DossierFault, *others: DossierFault) -> None:
-        """A dossier has the one fault or the others, not both."""
+        """Remove ``others`` from the dossiers that have the fault ``one``: a dossier has the one or the others."""
         both = self._of[one] & np.logical_or.reduce([self._of[other] for other in others])
         keep_one = self.coin(0.5)
         self._of[one] = self._of[one] & ~(both & ~keep_one)
@@ -64,10 +64,10 @@ def planned(
     """The plan of the dossiers of an outline.
 
     Args:
-        rng: every draw comes from it.
-        outline: of the dossiers.
-        shares: of the faults.
-        horizon: later steps have not happened yet (epoch milliseconds).
+        rng: every draw comes from this generator.
+        outline: the outline of the dossiers.
+        shares: the shares of the faults.
+        horizon: steps later than this instant (epoch milliseconds) have not happened yet, and are omitted.
         merged: whether the agency ends with the period, and a successor may send its history again.
         procedure: index of the procedure of each dossier.
     """
@@ -126,7 +126,7 @@ def planned(
 
 
 def _possible_faults(flags: _Flags, outline: Outline) -> _Flags:
-    """Remove what cannot be: faults of settled dossiers from others, two faults that contradict each other."""
+    """Remove impossible faults: those of settled dossiers from other dossiers, and one of two that contradict each other."""
     settled = outline.end == Status.SETTLED
     for fault in (
         DossierFault.SETTLED_TWICE,
@@ -219,7 +219,7 @@ def _times(rng: np.random.Generator, flags: _Flags, outline: Outline) -> np.ndar
 def _attributes(
     rng: np.random.Generator, flags: _Flags, outline: Outline, exists: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Channel and level that each step says, and the step that says another channel."""
+    """Channel and level in the message of each step, and the step with another channel."""
     count = flags.count
     columns = np.arange(STEPS)[None, :]
     settled = outline.end == Status.SETTLED
@@ -251,7 +251,7 @@ def _attributes(
 
 
 def _ways_of_return(rng: np.random.Generator, flags: _Flags, outline: Outline, status: np.ndarray) -> np.ndarray:
-    """The way of return that each step says: every 9 and 10, unless a fault says it elsewhere."""
+    """The way of return in the message of each step: in every 9 and 10, unless a fault puts it elsewhere."""
     final = status >= Status.SETTLED
     returns = np.where(final, outline.returned[:, None], 0).astype(np.int8)
     elsewhere = np.flatnonzero(flags[DossierFault.RETURN_ELSEWHERE])

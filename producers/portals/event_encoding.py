@@ -14,12 +14,12 @@ STATUS: Final = '","status":'
 
 
 def code_forms(code: str) -> tuple[str, str, str]:
-    """The forms of a level-1 agency code."""
+    """The forms in which a level-1 agency code is sent: bare, old full form, new full form."""
     return code, f"000.00.{int(code[1:]) % 90 + 10}.{code}", f"{code}.{int(code[1:]) % 90 + 10}"
 
 
 def attributes(channel: int, service_level: str, *, missing: str = "") -> str:
-    """The wire text of channel and level, made once for many events.
+    """The JSON text of channel and level, made once for many events.
 
     Args:
         channel: 0: not sent.
@@ -39,22 +39,22 @@ def _optional(name: str, value: str, missing: str) -> str:
 
 
 def agency(code: str) -> str:
-    """The wire text up to the procedure code."""
+    """The JSON text of the agency, up to the procedure code."""
     return f'","agency_code":"{code}","procedure_code":"'
 
 
 def origin(agency_code: str, procedure_code: str) -> str:
-    """The wire text of agency and procedure, made once for many events."""
+    """The JSON text of agency and procedure, made once for many events."""
     return f"{agency(agency_code)}{procedure_code}{STATUS}"
 
 
 def due(at: str) -> str:
-    """The wire text of a due date in local time with seconds, to stand before the other extras."""
+    """The JSON text of a due date in local time with seconds, to be placed before the other optional fields."""
     return f'","due_at":"{at}+07:00'
 
 
 def extras(*, legacy_level: int, returned_by: str, portal_id: str) -> str:
-    """The wire text of the optional fields (0 and "": omitted) with the end of the object."""
+    """The JSON text of the optional fields (0 and "": omitted) with the end of the object."""
     legacy = f',"legacy_level":{legacy_level}' if legacy_level else ""
     returned = f',"returned_by":"{returned_by}"' if returned_by else ""
     portal = f',"portal_id":"{portal_id}"' if portal_id else ""
@@ -62,6 +62,6 @@ def extras(*, legacy_level: int, returned_by: str, portal_id: str) -> str:
 
 
 def event(*, event_id: str, dossier_code: str, origin: str, status: int, attributes: str, at: str, extras: str) -> bytes:
-    """One message value. ``at`` is local time with milliseconds, without the offset."""
+    """The value of one message. ``at`` is local time with milliseconds, without the offset."""
     text = f'{{"event_id":"{event_id}","dossier_code":"{dossier_code}{origin}{status},{attributes}{at}+07:00{extras}'
     return text.encode("ascii")

@@ -17,16 +17,16 @@ def uuid8_prefix(nonce: bytes) -> bytes:
 
 
 def derived_id(event_id: str, label: str) -> str:
-    """The id of the same event under ``label``: always the same for the same two texts."""
+    """Another id derived from an event id and ``label``: always the same for the same two texts."""
     return uuid8(hashlib.blake2b(f"{label}\0{event_id.lower()}".encode(), digest_size=16).hexdigest())
 
 
 class EventIds:
-    """Event ids as a pure function of seed, stream, dossier and step: a repeated run repeats the ids.
+    """Event ids as a pure function of seed, stream, dossier and step: a repeated run has the same ids.
 
     Args:
         seed: the user's seed.
-        stream: what is produced, so that two streams of one seed never share an id.
+        stream: the name of the stream, so that two streams of one seed never share an id.
     """
 
     def __init__(self, seed: int, stream: str) -> None:

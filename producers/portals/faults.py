@@ -35,7 +35,7 @@ class Malformed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A defect: its name, the reason of the rejection, and how the bytes are made from valid fields."""
+    """A defect: its name, the reason of the rejection, and the function that makes the bytes from valid fields."""
 
     kind: str
     reason: Reason
@@ -170,9 +170,9 @@ def malformed(seed: int, count: int) -> Iterator[Malformed]:
 
 
 def mix(messages: Iterable[Message], faults: Iterable[Malformed], *, positions: Iterable[int]) -> Iterator[Message]:
-    """The messages with a fault before each of the ascending ``positions`` (several may share one).
+    """The messages, with a malformed message before each of the ascending ``positions`` (several may share one).
 
-    When either side ends, the other continues alone; positions beyond the end are not used.
+    When either input ends, the other continues alone; positions beyond the end are not used.
     """
     due = iter(positions)
     spoiled = iter(faults)

@@ -1,7 +1,8 @@
 """The ledger of simulated dossiers: which milestones and findings each of them must have, on which day and for which unit.
 
-It follows from the plan of a dossier, step by step: the planner of a second 9 knows that the dossier is settled twice, and when.
-It is made without the rules of the product (``domain.dossiers``, ``domain.findings``), so that each can prove the other wrong.
+The ledger follows from the plan of a dossier, step by step: where the plan has a second 9, the dossier is settled twice at a
+known time. It is made without the rules of the product (``domain.dossiers``, ``domain.findings``), so that each can prove the
+other wrong.
 """
 
 from __future__ import annotations
@@ -58,13 +59,13 @@ class Ledger:
 
     Attributes:
         steps: milestone or finding -> the step that makes it, or ``NO_STEP``.
-        channel: of the dossier; 0: none.
-        online, full, full_any_return: of the dossier; settled toàn trình, and the same with any way of return.
-        level: of the settled dossier, as in ``producers.portals.dossier_plan``; 0: unknown or not settled.
-        due: its due date, epoch milliseconds; -1: none.
+        channel: the channel of the dossier; 0: none.
+        online, full, full_any_return: whether the dossier is online; settled toàn trình; the same with any way of return.
+        level: the level of the settled dossier, as in ``producers.portals.dossier_plan``; 0: unknown or not settled.
+        due: the due date of the dossier, epoch milliseconds; -1: none.
         units: for each dossier and step, 0: the agency, 1: its successor, 2: the unrelated agency.
         days: for each dossier and step, days since 1970-01-01.
-        codes: what the numbers in ``units`` mean.
+        codes: the agency codes that the numbers in ``units`` stand for.
     """
 
     steps: Mapping[str, np.ndarray]
@@ -93,11 +94,11 @@ class Ledger:
 
 
 def ledger_of(plan: Plan, succession: Succession, *, foreign: str) -> Ledger:
-    """The ledger of a plan. Steps that the plan does not have never happened.
+    """The ledger of a plan. Steps that the plan does not have count as never happened.
 
     Args:
         plan: every dossier has a step.
-        succession: of the agency.
+        succession: which agency counts the dossiers, before and after a merger.
         foreign: the unrelated agency that sends ``plan.foreign_step``.
     """
     count = len(plan)
@@ -108,11 +109,11 @@ def ledger_of(plan: Plan, succession: Succession, *, foreign: str) -> Ledger:
     none = np.full(count, NO_STEP, dtype=np.int8)
 
     def at(step: int, where: np.ndarray) -> np.ndarray:
-        """The step where the condition holds."""
+        """The step for dossiers where the condition holds, ``NO_STEP`` for others."""
         return np.where(where, np.int8(step), none)
 
     def either(*choices: np.ndarray) -> np.ndarray:
-        """The first of several steps that there is."""
+        """For each dossier the first of several steps that is not ``NO_STEP``."""
         found = none
         for choice in reversed(choices):
             found = np.where(choice != NO_STEP, choice, found)
@@ -193,6 +194,6 @@ def ledger_of(plan: Plan, succession: Succession, *, foreign: str) -> Ledger:
 
 
 def level_name(level: int) -> str:
-    """The level of a number of ``Ledger.level``; empty for none."""
+    """The name of a level number of ``Ledger.level``; empty for 0."""
     found: str | ServiceLevel = LEVELS[level]
     return str(found)

@@ -1,8 +1,8 @@
-"""Endless traffic of the agencies in force today, at the clock's now.
+"""Endless traffic of the agencies that are in force today, dated with the clock's present.
 
 Every agency keeps a few dossiers open. Each message moves one of them to its next step or registers a new one, so a dossier is
 settled soon after it was submitted and every rate is visible from the first minute. Each agency keeps close to a rate of its
-own; one of them can be made to collapse.
+own; one agency can be made to collapse.
 """
 
 from __future__ import annotations
@@ -76,7 +76,10 @@ class _Portal:
         self.portal_id = f"dvc.{agency.code.lower()}"
 
     def full(self, rate: float) -> bool:
-        """Whether the next dossier is full online service: evenly spread, so that few dossiers show the rate."""
+        """Whether the next dossier is full online service.
+
+        Such dossiers are evenly spread, so that few dossiers show the rate.
+        """
         self._carry += rate
         if self._carry < 1.0:
             return False
@@ -84,7 +87,7 @@ class _Portal:
         return True
 
     def procedure(self, level: ServiceLevel) -> str:
-        """A procedure of the level, popular ones more often."""
+        """Draw a procedure of the level; popular procedures come more often."""
         pack = self._packs[level]
         if not pack:
             pack.extend(self._catalogue.draw(self._draws, level, _PACK).tolist())
@@ -96,8 +99,8 @@ class LiveTraffic:
 
     Args:
         registry: the agencies; those that are expected to report on the clock's day send events.
-        clock: the present that events are dated with.
-        seed: agencies, rates and draws; event ids also depend on the start, so two runs never share one.
+        clock: the present with which events are dated.
+        seed: agencies, rates and draws depend on it; event ids also depend on the start, so two runs never share one.
         rate: messages a second at the busiest hour; None: as fast as possible.
         shape: intensity over the day.
         collapse: which agency collapses and when.
@@ -155,9 +158,9 @@ class LiveTraffic:
         return None if self._rate is None else self._rate * self._level()
 
     def seconds_until_low(self, *, ratio: float, min_volume: int) -> float | None:
-        """When the collapsed agency is expected to be below ``ratio`` on ``min_volume`` dossiers, in seconds after the start.
+        """Seconds from the start until the collapsed agency is expected below ``ratio`` with at least ``min_volume`` dossiers.
 
-        Assumes a system without earlier events, and the present intensity. None: never, or nothing collapses.
+        Assumes a system without earlier events, and the present intensity. None: never, or no agency collapses.
         """
         collapse, rate = self._collapse, self.rate_now()
         if collapse is None or collapse.share >= ratio:
@@ -183,7 +186,7 @@ class LiveTraffic:
             yield self._next(now, elapsed)
 
     def _level(self) -> float:
-        """Intensity now; computed once a second at most."""
+        """The intensity of the traffic now; computed once a second at most."""
         until, level = self._intensity
         now = self._monotonic()
         if now >= until:
@@ -192,7 +195,7 @@ class LiveTraffic:
         return level
 
     def _set_day(self, day: dt.date) -> None:
-        """The agencies of ``day`` and their shares; agencies that stay keep their open dossiers."""
+        """Set the agencies of ``day`` and their shares; agencies that stay keep their open dossiers."""
         agencies = self._registry.expected(day)
         self._day = day
         self._codes = [agency.code for agency in agencies]

@@ -1,4 +1,4 @@
-"""When the messages of a portal's plan reach the topic, and which of them are sent wrong, again or twice."""
+"""Plans when the messages of a portal reach the topic, and which of them are sent wrong, again or twice."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ class MessageRows:
         dossier: number of the dossier among those of all portals.
         step: column of its plan.
         version: a value of ``Version``.
-        unit: who sends it: 0 the agency, 1 its successor, 2 the unrelated agency.
-        at: the time that it says, epoch milliseconds.
-        arrival: when it reaches the topic.
-        counted: 0, 1, 2: the unit for which it is a distinct event; -1: it repeats one.
+        unit: the sender: 0 the agency, 1 its successor, 2 the unrelated agency.
+        at: the time in the message, epoch milliseconds.
+        arrival: when the message reaches the topic, epoch milliseconds.
+        counted: 0, 1, 2: the unit for which the message is a distinct event; -1: it repeats an event.
     """
 
     dossier: np.ndarray
@@ -62,7 +62,7 @@ class MessageRows:
 
     @classmethod
     def joined(cls, parts: list[Self]) -> Self:
-        """All parts as one."""
+        """Several tables of messages joined into one."""
         return cls(**{field.name: np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)})
 
     def taken(self, rows: np.ndarray) -> Self:
@@ -139,7 +139,7 @@ def rows_of_plan(portal: Portal, ledger: Ledger, *, first: int, seed: int) -> Me
 
 
 def with_repeats(rows: MessageRows, rng: np.random.Generator, share: float) -> MessageRows:
-    """The messages, and a share of them once more later."""
+    """The messages, and a share of them a second time with a later arrival."""
     again = np.flatnonzero(rng.random(len(rows.at)) < share)
     if not len(again):
         return rows
@@ -151,7 +151,10 @@ def with_repeats(rows: MessageRows, rng: np.random.Generator, share: float) -> M
 
 
 def interleaved_order(rows: MessageRows, rng: np.random.Generator) -> np.ndarray:
-    """An order of the messages: that of the steps within a dossier, at random among dossiers. A wrong time comes first."""
+    """An order of the messages: dossiers mixed at random, each in the order of its steps.
+
+    A message with a wrong time comes first.
+    """
     within = np.lexsort((rows.version == Version.EVENT, rows.step, rows.dossier))
     drawn = rng.random(len(within))
     positions = np.empty(len(within))

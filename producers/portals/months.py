@@ -34,19 +34,19 @@ _ATTEMPTS: Final = 4
 
 
 def month_scenario(name: str, *, settled: int, seed: int, registry: AgencyRegistry | None = None) -> Scenario:
-    """One of ``MONTHS``, as ``period_scenario``."""
+    """The scenario of ``MONTHS`` with this name; see ``period_scenario``."""
     return period_scenario(name, MONTHS[name], settled=settled, seed=seed, registry=registry)
 
 
 def period_scenario(name: str, period: Period, *, settled: int, seed: int, registry: AgencyRegistry | None = None) -> Scenario:
-    """A period in which all agencies together settle about ``settled`` dossiers.
+    """A scenario of a period in which all agencies together settle about ``settled`` dossiers.
 
     Args:
-        name: of the scenario.
+        name: the name of the scenario.
         period: every agency that is expected to report on its first day takes part.
-        settled: each agency settles at least one dossier.
+        settled: the number of settled dossiers; each agency settles at least one.
         seed: sizes and rates of the agencies follow from it.
-        registry: of the agencies; None: the packaged one.
+        registry: the registry of the agencies; None: the packaged one.
     """
     registry = registry or AgencyRegistry.packaged()
     agencies = registry.expected(period.start)
@@ -79,7 +79,7 @@ def period_scenario(name: str, period: Period, *, settled: int, seed: int, regis
 def month_stream(
     name: str, *, events: int, seed: int, shares: FaultShares, shuffled: bool = False, registry: AgencyRegistry | None = None
 ) -> ScenarioStream:
-    """The messages of a month: at least ``events``, and only a few more unless that is less than the smallest month."""
+    """The messages of a month: at least ``events``, and not many more unless the smallest possible month has more."""
     settled = round(events / _MESSAGES)
     for attempt in range(_ATTEMPTS):
         scenario = month_scenario(name, settled=settled, seed=seed, registry=registry)

@@ -44,7 +44,7 @@ _ONE_DAY: Final = dt.timedelta(days=1)
 
 @dataclass(slots=True)
 class _Unit:
-    """What one unit offers: its procedures with dossiers, and ``rank`` of every procedure."""
+    """What one unit offers: its procedures with dossiers, and the level rank of every procedure (``rank``)."""
 
     code: str
     block: str
@@ -54,29 +54,29 @@ class _Unit:
     ranks: dict[str, int] = field(default_factory=dict)
 
     def bounds(self) -> tuple[int, int]:
-        """How many of the used procedures must and may be toàn trình."""
+        """How many of the unit's procedures with dossiers must, and how many may, be toàn trình."""
         if self.size is None or self.full is None:
             return 0, len(self.used)
         return max(0, len(self.used) - (self.size - self.full)), min(len(self.used), self.full)
 
     def room(self) -> bool:
-        """Whether it may offer one procedure more."""
+        """Whether the unit may offer one procedure more."""
         return self.size is None or len(self.used) < self.size
 
 
 def offered_procedures(
     document: Document, stream: ScenarioStream, *, seed: int, registry: AgencyRegistry
 ) -> Iterator[CatalogueEntry]:
-    """The rows of the catalogue for one seed of a scenario.
+    """The entries of the catalogue for one seed of a scenario.
 
     Args:
         document: states I2a of units, I2b and I3 of the nation.
         stream: the dossiers of the scenario.
-        seed: that of the stream.
-        registry: of the agencies.
+        seed: the seed of the stream.
+        registry: the registry of the agencies.
 
     Raises:
-        ConfigurationError: the dossiers have too few procedures, or those that are stated contradict each other.
+        ConfigurationError: the dossiers have too few procedures, or the stated figures contradict each other.
     """
     plan = _Plan(document, stream, seed=seed)
     plan.fill()
@@ -99,7 +99,7 @@ def offered_procedures(
 
 
 def _not_in_force(code: str, first: dt.date, period: Period) -> Iterator[CatalogueEntry]:
-    """A procedure that ends on the day before the last one, and one that begins on the day after it: neither counts."""
+    """A procedure that ends on the day before the period's last day, and one that begins on the day after it: neither counts."""
     for number, (begin, end) in enumerate(((first, period.end - _ONE_DAY), (period.end + _ONE_DAY, None))):
         procedure = f"1.{_FIRST_ENDED + number:06d}"
         yield CatalogueEntry(code, procedure, begin, end, name="Thủ tục mô phỏng", service_level=ServiceLevel.FULL)
@@ -120,7 +120,7 @@ class _Plan:
         self._users: dict[str, list[_Unit]] = {}
 
     def fill(self) -> None:
-        """Choose all procedures and levels."""
+        """Choose all procedures of all units and their levels."""
         self._choose_used()
         full = self._choose_full()
         for procedure, users in self._users.items():
@@ -145,7 +145,7 @@ class _Plan:
         return found
 
     def _choose_used(self) -> None:
-        """The most popular procedures of all units, as many as the document says have dossiers."""
+        """Choose the most popular procedures of all units, as many as the document states to have dossiers."""
         users: dict[str, list[_Unit]] = defaultdict(list)
         total: Counter[str] = Counter()
         for (code, procedure), dossiers in self._dossiers.items():
@@ -166,7 +166,7 @@ class _Plan:
         )
 
     def _choose_full(self) -> set[str]:
-        """Those of the used procedures that are toàn trình: each unit gets what it must, and none more than it may."""
+        """Choose which procedures with dossiers are toàn trình: each unit gets as many as it must, and no more than it may."""
         bounds = {unit.code: unit.bounds() for unit in self.units.values()}
         full: set[str] = set()
         number: Counter[str] = Counter()
@@ -195,7 +195,7 @@ class _Plan:
         return full
 
     def _fill_provinces(self, provinces: Sequence[_Unit]) -> int:
-        """Procedures without dossiers from a list that all provinces share; returns its length."""
+        """Add procedures without dossiers from a list that all provinces share; returns the length of the list."""
         rng = self._rng
         longest = 0
         for unit in provinces:
@@ -214,7 +214,7 @@ class _Plan:
         return longest
 
     def _fill_ministries(self, ministries: Sequence[_Unit], *, procedures: int, information: int) -> None:
-        """Procedures without dossiers of each ministry, as many in all as are missing."""
+        """Add procedures without dossiers to each ministry, in all as many as are missing."""
         rng = self._rng
         stated = [unit for unit in ministries if unit.size is not None]
         free = [unit for unit in ministries if unit.size is None]
@@ -249,7 +249,7 @@ def _number_of(unit: _Unit, rank: int) -> int:
 
 
 def _dossiers_by_procedure(stream: ScenarioStream, period: Period) -> dict[tuple[str, str], int]:
-    """(unit, procedure) -> dossiers submitted in the period, as the portals know it."""
+    """(unit, procedure) -> number of dossiers submitted in the period, by the ledger of the portals."""
     first, last = day_number(period.start), day_number(period.end)
     found: Counter[tuple[str, str]] = Counter()
     for portal, ledger in zip(stream.portals, stream.ledgers, strict=True):
@@ -265,7 +265,7 @@ def _dossiers_by_procedure(stream: ScenarioStream, period: Period) -> dict[tuple
 
 
 def _natural_ranks(units: Mapping[str, _Unit], used: Mapping[tuple[str, str], int], seed: int) -> dict[str, int]:
-    """The highest level that the dossiers of a procedure have."""
+    """For each procedure the highest level that its dossiers have."""
     found: dict[str, int] = {}
     for code in units:
         catalogue = catalogue_of(code, seed=seed)

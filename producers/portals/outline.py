@@ -1,4 +1,4 @@
-"""The outline of the lives of dossiers, before their faults are planned."""
+"""The outline of dossiers' lives (submission, steps, end), before their faults are planned."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Outline:
         middle: three columns of statuses between receipt and end; 0: none.
         end: 9, 3, 7, 8, or 0 for an open dossier.
         returned_at: when the result of a settled dossier is returned.
-        full: which dossiers must count as settled toàn trình; no other one may.
+        full: which dossiers must count as settled toàn trình; no other dossier may.
     """
 
     submitted: np.ndarray
@@ -36,5 +36,5 @@ class Outline:
 
     @classmethod
     def joined(cls, outlines: list[Self]) -> Self:
-        """One outline of several."""
+        """Several outlines joined into one."""
         return cls(**{field.name: np.concatenate([getattr(one, field.name) for one in outlines]) for field in fields(cls)})

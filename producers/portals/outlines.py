@@ -64,10 +64,10 @@ def settled_dossiers(rng: np.random.Generator, settled: np.ndarray, goal: Share)
 
 
 def _evenly_spread(rng: np.random.Generator, chosen: int, count: int) -> np.ndarray:
-    """A mask with exactly ``chosen`` of ``count`` set, at about the same rate everywhere.
+    """A random mask with exactly ``chosen`` of ``count`` elements set, spread evenly.
 
-    Evenly, so that the daily rate of an agency stays close to the rate of the whole period, as in reality: an alert rule for one
-    day must not fire by chance.
+    The spread is even so that the daily rate of an agency stays close to the rate of the whole period, as in reality: an alert
+    rule for one day must not fire by chance.
     """
     mask = np.zeros(count, dtype=bool)
     if chosen:

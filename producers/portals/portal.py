@@ -1,8 +1,8 @@
 """One simulated portal: the whole life of every dossier of one agency, from registration to the returned result.
 
-Everything is drawn as columns, so that the dossiers of all agencies are made in seconds. The columns depend on the seed, the
+All dossiers are drawn as columns, so that those of all agencies are made in seconds. The columns depend on the seed, the
 agency and the shares of faults only. The scenario fixes how many dossiers are settled within the period, and how many of them
-online and end to end; faults do not change that. All instants are epoch milliseconds (UTC).
+online and end to end; faults do not change these numbers. All instants are epoch milliseconds (UTC).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _LONGEST_DAYS: Final = 45
 
 @dataclass(frozen=True, slots=True)
 class Portal:
-    """The dossiers of one agency, and how its portal writes them. Arrays have one element for each dossier."""
+    """The dossiers of one agency, and how its portal sends them. Arrays have one element for each dossier."""
 
     agency: str
     succession: Succession
@@ -63,7 +63,7 @@ def build_portal(
     shares: FaultShares | None = None,
     registry: AgencyRegistry | None = None,
 ) -> Portal:
-    """All dossiers of ``unit`` around ``period``; those settled in it count to ``unit.settled.times(scale)``, exactly.
+    """All dossiers of ``unit`` around ``period``; those settled within it count to exactly ``unit.settled.times(scale)``.
 
     The last instants of a portal lie before the end of the day after the period: later steps have not happened yet.
     """
@@ -95,7 +95,7 @@ def build_portal(
 
 
 def _procedures(rng: np.random.Generator, catalogue: Catalogue, level: np.ndarray) -> np.ndarray:
-    """A procedure of the level for each dossier, the popular ones more often."""
+    """Draw for each dossier a procedure of its level; popular procedures come more often."""
     procedure = np.zeros(len(level), dtype=np.int16)
     for number, name in enumerate(LEVELS[1:], 1):
         mask = level == number
@@ -113,9 +113,9 @@ def portal_of(
     period: Period,
     receiving: tuple[tuple[str, ...], np.ndarray] | None = None,
 ) -> Portal:
-    """Give every dossier its code, and the portal its habits.
+    """The portal of a plan: gives every dossier its code, and draws how the portal sends.
 
-    ``receiving``: what the dossier codes of the receiving units begin with, and the unit of each dossier; None: they are drawn.
+    ``receiving``: the prefixes of the receiving units' dossier codes, and the unit of each dossier; None: both are drawn.
     """
     agency = succession.codes[0]
     if receiving is None:
@@ -146,7 +146,7 @@ def portal_of(
 def unrelated_agencies(
     rng: np.random.Generator, registry: AgencyRegistry, succession: Succession, period: Period
 ) -> tuple[str, str]:
-    """Two agencies that no succession links with this one or with each other, and that stay what they are.
+    """Two agencies that no succession links with this agency or with each other, and that do not change in the period.
 
     Raises:
         ConfigurationError: the registry has no two such agencies.
@@ -170,5 +170,5 @@ def unrelated_agencies(
 
 
 def _outside_goal(goal: Share, count: int) -> Share:
-    """About the goal's rate on ``count`` dossiers, rounded up so that wrongly counting them changes the figure."""
+    """About the goal's rate for ``count`` dossiers outside the period, rounded up so that counting them by mistake shows."""
     return Share(-(-goal.numerator * count // max(goal.denominator, 1)), count)

@@ -1,4 +1,4 @@
-"""Sends simulated traffic to Kafka or to a file, and reports what became of it.
+"""Sends simulated traffic to Kafka or to a file, and reports how many messages arrived.
 
 For programs: ``produce_scenario(scenario="emc-2024", seed=1, rate=None, broker=Broker(("localhost:9092",), "events"))``.
 """
@@ -42,10 +42,10 @@ Send = Callable[[MessageStream, Callable[[ProgressReport], None]], SendResult]
 
 @dataclass(frozen=True, slots=True)
 class ProduceReport:
-    """What was sent.
+    """The report of a run of ``produce``.
 
-    ``distinct`` counts events once; ``seconds`` run from the start until everything is decided; ``truth`` says what a scenario
-    must count as, when all of it was sent.
+    ``distinct`` counts events once; ``seconds`` run from the start until every message is acknowledged or has failed; ``truth``:
+    what the scenario must count as, if all of it was sent.
     """
 
     source: str
@@ -71,21 +71,21 @@ class ProduceReport:
 
     @property
     def distinct(self) -> int:
-        """Events, each counted once."""
+        """Sent events, each counted once."""
         return self.sent - self.repeated - self.malformed
 
     @property
     def complete(self) -> bool:
-        """Whether everything sent is durable."""
+        """Whether every sent message is durable."""
         return self.result.complete
 
     @property
     def rate(self) -> float:
-        """Messages acknowledged a second, over the whole time."""
+        """Messages acknowledged a second, over the whole run."""
         return self.result.acknowledged / self.seconds if self.seconds > 0 else 0.0
 
     def as_dict(self) -> dict[str, Any]:
-        """The report for ``--json``."""
+        """The report as JSON values for ``--json``."""
         return {
             "source": self.source,
             "seed": self.seed,
@@ -126,10 +126,10 @@ def scenario_messages(
         name: a packaged scenario, or a month of ``producers.portals.months``.
         seed: same seed, same bytes.
         scale: whole factor on every volume.
-        events: of a month: at least so many messages; None: ``DEFAULT_EVENTS``.
-        shares: of the dossiers' faults; None: every dossier is regular.
+        events: for a month: the least number of messages; None: ``DEFAULT_EVENTS``.
+        shares: the shares of the dossiers' faults; None: every dossier is regular.
         shuffled: whether messages come in any order instead of that of their arrival.
-        registry: of the agencies; None: the packaged one.
+        registry: the registry of the agencies; None: the packaged one.
 
     Raises:
         ConfigurationError: the scenario is unknown or its file contradicts itself or the registry.
@@ -150,7 +150,7 @@ def scenario_messages(
 def scenario_catalogue(
     name: str, *, seed: int, scale: int = 1, shares: FaultShares | None = None, registry: AgencyRegistry | None = None
 ) -> tuple[CatalogueEntry, ...]:
-    """The service catalogue of a packaged scenario. It fits the messages of the same seed, scale and shares.
+    """The service catalogue of a packaged scenario. The catalogue fits the messages of the same seed, scale and shares.
 
     Raises:
         ConfigurationError: the scenario is unknown, contradicts itself or the registry, or its dossiers have too few procedures.
@@ -183,7 +183,7 @@ def live_stream(traffic: LiveTraffic, *, label: str, seed: int, duration: float 
 
 
 def to_broker(broker: Broker) -> Send:
-    """Sends a stream to a topic; the topic must exist.
+    """A function that sends a stream to a topic, which must exist.
 
     Raises:
         UnavailableError: when sending, no broker answers or the broker refuses access.
@@ -193,7 +193,7 @@ def to_broker(broker: Broker) -> Send:
 
 
 def to_file(file: BinaryIO, *, name: str) -> Send:
-    """Writes a stream to an open file.
+    """A function that writes a stream to an open file.
 
     Raises:
         UnavailableError: when writing, the file cannot be written.
@@ -202,7 +202,10 @@ def to_file(file: BinaryIO, *, name: str) -> Send:
 
 
 def produce(stream: MessageStream, *, seed: int, send: Send, progress: Progress) -> ProduceReport:
-    """Send a stream and wait until every message is acknowledged or has failed. Ctrl-C ends it in good order."""
+    """Send a stream, and wait until every message is acknowledged or has failed.
+
+    Ctrl-C ends it with a report of what was sent.
+    """
     progress.expect(stream.total)
     progress.set_target(stream.target_rate_at)
     result = send(stream, lambda report: progress.update(report.sent))
@@ -229,10 +232,10 @@ def produce_scenario(
         seed: same seed, same bytes; a second run with it only repeats the same events.
         rate: messages a second; None: as fast as possible.
         broker: where the messages go; the topic must exist.
-        progress: displays how far the sending is; None: it is not displayed.
+        progress: displays how many messages were sent; None: nothing is displayed.
         scale: whole factor on every volume; no rate changes.
-        events: of a month (``feb-2025``): at least so many messages.
-        shares: of the dossiers' faults; None: every dossier is regular.
+        events: for a month (``feb-2025``): the least number of messages.
+        shares: the shares of the dossiers' faults; None: every dossier is regular.
         shuffled: whether messages come in any order instead of that of their arrival.
         faults: malformed messages to spread over the stream.
 

@@ -20,7 +20,7 @@ INDICATOR = "I1"
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """Dossiers settled online and end to end, of all dossiers settled: the two integers behind a rate."""
+    """The counts behind a rate: dossiers settled online and end to end, and all settled dossiers."""
 
     numerator: int
     denominator: int
@@ -29,7 +29,7 @@ class Share:
         return Share(self.numerator + other.numerator, self.denominator + other.denominator)
 
     def times(self, factor: int) -> Share:
-        """The same rate on ``factor`` times the volume."""
+        """The same rate with both counts multiplied by ``factor``."""
         return Share(self.numerator * factor, self.denominator * factor)
 
 
@@ -59,7 +59,7 @@ class Scenario:
     printed: Mapping[str, str]  # agency code or pooled scope -> percentage as the source prints it, with a decimal point
 
     def expected(self, scale: int = 1) -> dict[str, Share]:
-        """What counting must give for each agency code, at ``scale`` times the volume."""
+        """For each agency code the counts that counting must give, at ``scale`` times the volume."""
         return {unit.code: unit.settled.times(scale) for unit in self.units}
 
 
@@ -123,7 +123,11 @@ def _scenario(document: Document, expected: Expected, name: str) -> Scenario:
 
 
 def _check(document: Document, scenario: Scenario, registry: AgencyRegistry) -> None:
-    """Compare the figures with each other, with the expected groups and with the registry."""
+    """Check the figures against each other, the expected groups and the registry.
+
+    Raises:
+        ValueError: they contradict each other; the text names the first contradiction.
+    """
     codes = [unit.code for unit in scenario.units]
     require(len(set(codes)) == len(codes), f"{INDICATOR}: an agency is listed twice")
     require(INDICATOR in document.additive, f"{INDICATOR} must be additive to be simulated")

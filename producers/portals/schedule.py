@@ -1,6 +1,6 @@
 """When simulated dossiers are submitted, settled and returned: office hours, holidays, durations, and the bounds of a period.
 
-All instants are epoch milliseconds (UTC), drawn as columns.
+All instants are arrays of epoch milliseconds (UTC).
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ _NEAR_MIDNIGHT: Final = (0, 1, 999, 30_000, 240_000)
 
 
 def bounds(period: Period) -> tuple[int, int]:
-    """The first instant of a period and the one just after it."""
+    """The first instant of a period and the first instant after it, in epoch milliseconds."""
     first, end = period.instants()
     return int(first.timestamp() * 1000), int(end.timestamp() * 1000)
 
 
 def settlement_instants(rng: np.random.Generator, period: Period, count: int) -> np.ndarray:
-    """Sorted instants of settlement within the period; the first and the last lie close to its bounds."""
+    """Sorted instants of settlement within the period; the first and the last lie close to the period's bounds."""
     instants = working_instants(rng, period, count)
     first, end = bounds(period)
     if count >= 2:
@@ -73,14 +73,14 @@ def _weight(day: dt.date) -> float:
 
 
 def times_of_day(rng: np.random.Generator, count: int, hours: tuple[float, ...]) -> np.ndarray:
-    """Milliseconds since midnight, spread like the weights of the 24 hours."""
+    """Draw milliseconds since midnight, distributed like the weights of the 24 hours."""
     cumulated = np.cumsum(hours)
     hour = np.searchsorted(cumulated / cumulated[-1], rng.random(count), side="right")
     return hour.astype(np.int64) * HOUR_MS + rng.integers(0, HOUR_MS, size=count)
 
 
 def outside_instants(rng: np.random.Generator, period: Period, settled: int) -> tuple[np.ndarray, np.ndarray]:
-    """Instants of settlement on the day before and the day after the period, including both of its bounds."""
+    """Instants of settlement on the day before and on the day after the period, including the instants next to its bounds."""
     first, end = bounds(period)
     count = max(2, round(settled * _OUTSIDE_RATIO))
     before = first - DAY_MS + times_of_day(rng, count, OFFICE_HOURS)
@@ -91,12 +91,12 @@ def outside_instants(rng: np.random.Generator, period: Period, settled: int) -> 
 
 
 def durations(rng: np.random.Generator, count: int) -> np.ndarray:
-    """How long dossiers take from submission to their end (ms)."""
+    """Draw how long dossiers take from submission to their end (ms)."""
     return _log_normal(rng, count, _DURATION_MEDIAN_MS, _DURATION_SIGMA, _DURATION_MS)
 
 
 def return_gaps(rng: np.random.Generator, count: int) -> np.ndarray:
-    """How long results wait to be returned (ms)."""
+    """Draw how long results wait to be returned (ms)."""
     return _log_normal(rng, count, _RETURN_MEDIAN_MS, _RETURN_SIGMA, _RETURN_MS)
 
 
@@ -106,7 +106,7 @@ def _log_normal(rng: np.random.Generator, count: int, median: int, sigma: float,
 
 
 def submissions(rng: np.random.Generator, ended: np.ndarray, *, online: np.ndarray) -> np.ndarray:
-    """When the dossiers that end at ``ended`` were submitted: at office hours, or at any hour when online."""
+    """Draw when the dossiers that end at ``ended`` were submitted: in office hours, or at any hour when online."""
     rough = ended - durations(rng, len(ended))
     midnight = (rough + OFFSET_MS) // DAY_MS * DAY_MS - OFFSET_MS
     at_home, at_desk = (times_of_day(rng, len(ended), hours) for hours in (ONLINE_HOURS, OFFICE_HOURS))
@@ -116,16 +116,16 @@ def submissions(rng: np.random.Generator, ended: np.ndarray, *, online: np.ndarr
 
 
 def local_day(instants: np.ndarray) -> np.ndarray:
-    """Local days of epoch milliseconds, as days since 1970-01-01."""
+    """The local days of instants (epoch milliseconds), as days since 1970-01-01."""
     days: np.ndarray = (instants + OFFSET_MS) // DAY_MS
     return days
 
 
 def date_of(day: int) -> dt.date:
-    """The date of a number from ``local_day``."""
+    """The date of a day number (days since 1970-01-01)."""
     return _EPOCH + dt.timedelta(days=day)
 
 
 def day_number(day: dt.date) -> int:
-    """The number of a date, as ``local_day`` gives it."""
+    """The day number (days since 1970-01-01) of a date."""
     return (day - _EPOCH).days

@@ -1,7 +1,7 @@
-"""Scenarios of submitted dossiers: I4 (services with online dossiers, of those offered) and I5, from a document that states them.
+"""Scenarios of submitted dossiers, from a document that states I4 (online services with online dossiers) and I5.
 
-A document gives the counts of units, of blocks or of the nation. Those of blocks and the nation are spread over their units;
-how is invented.
+A document gives the counts of units, of blocks or of the nation. Counts of blocks and the nation are spread over their units;
+the document does not tell how, so the spread is invented.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ _SKEW: Final = 0.3
 
 @dataclass(frozen=True, slots=True)
 class ServiceScenario:
-    """A checked scenario.
+    """A checked scenario of submitted dossiers.
 
     Attributes:
         name, title: of the document.
         periods: in the order of time.
-        services: for each agency and period, the services with online dossiers, of those that are online on its last day.
+        services: for each agency and period, (services with online dossiers, services that are online on its last day).
         information: services of levels 1 and 2 of each agency.
         sub_units: the dossiers of the only agency by receiving unit; empty: their number is free.
-        registry: of the agencies.
+        registry: the registry of the agencies.
     """
 
     name: str
@@ -55,16 +55,16 @@ class ServiceScenario:
 
     @property
     def span(self) -> Period:
-        """From the first to the last day."""
+        """The period from the first day of the first to the last day of the last period."""
         return Period(self.periods[0].start, self.periods[-1].end)
 
     def catalogue(self, *, seed: int) -> Iterator[CatalogueEntry]:
-        """Every row of the service catalogue."""
+        """Every entry of the service catalogue."""
         for code in self.services:
             yield from self._stock(code, seed).entries
 
     def stream(self, *, seed: int, shares: FaultShares | None = None, shuffled: bool = False) -> ScenarioStream:
-        """The messages. Same seed and shares, same bytes."""
+        """The messages of the scenario. Same seed and shares, same bytes."""
         chosen = kept(shares or FaultShares.regular())
         portals = [self._portal(code, seed, chosen) for code in self.services]
         scenario = Scenario(
@@ -103,7 +103,7 @@ class ServiceScenario:
 
 
 def service_scenario_of(document: Document, *, name: str, registry: AgencyRegistry) -> ServiceScenario:
-    """The scenario of a document; the spread over units depends on its name only.
+    """The scenario of a document; how counts are spread over units depends on ``name`` only.
 
     Raises:
         ConfigurationError: the document states no figures of I4, or they contradict each other or the registry.
@@ -145,7 +145,7 @@ def _scenario(document: Document, name: str, registry: AgencyRegistry) -> Servic
 
 
 def _stated(document: Document) -> dict[str, tuple[Share, ...]]:
-    """Unit, block or nation -> the counts of each period; the nation only where blocks are not stated."""
+    """Unit, block or nation -> the stated counts of each period; the nation only where blocks are not stated."""
     found: dict[str, dict[str, Share]] = {}
     for fact in document.facts_of("I4"):
         found.setdefault(fact.code or fact.scope, {})[fact.period] = _share(fact)
@@ -173,7 +173,7 @@ def _share(fact: Fact) -> Share:
 
 
 def _spread(name: str, agencies: Sequence[Agency], totals: Sequence[Share]) -> dict[str, tuple[Share, ...]]:
-    """The counts of each agency in each period; they sum to the totals."""
+    """Spread the totals of each period over the agencies: agency code -> its counts; they sum to the totals."""
     rng = rng_of(0, "spread", name, agencies[0].block)
     weights = 1.0 / (rng.permutation(len(agencies)) + 1.0) ** _SKEW
     offered = _parts(totals[0].denominator, weights)

@@ -1,7 +1,7 @@
-"""The services of one simulated agency over time: its rows of the catalogue, and which services are online when a period ends.
+"""The services of one simulated agency over time: its entries of the catalogue, and which services are online when a period ends.
 
 The number of online services (levels 3 and 4) at the end of each period is given. Services open and close in between, some rise
-from level 2 to 3, and rows begin and end right beside the ends of periods, so that a wrong day shows.
+from level 2 to 3, and entries begin and end on the days next to the ends of periods, so that counting by a wrong day shows.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ class ServiceStock:
     """The services of an agency; a service is an index into ``procedures``.
 
     Attributes:
-        agency: its code.
-        procedures: their codes.
-        entries: the rows of the catalogue.
-        levels: of each service at its highest, an index into ``producers.portals.dossier_plan.LEVELS``.
+        agency: the agency's code.
+        procedures: the codes of the procedures.
+        entries: the entries of the catalogue.
+        levels: the highest level of each service, an index into ``producers.portals.dossier_plan.LEVELS``.
         online: for each period, the services that are online on its last day.
-        information: services that never are.
+        information: services that never are online.
         closed: services that were online and are closed before the end of a period.
         unknown: procedures that the catalogue does not have.
     """
@@ -69,11 +69,11 @@ def service_stock(
     information: int,
     unknown: int = 2,
 ) -> ServiceStock:
-    """The services of an agency.
+    """Draw the services of an agency.
 
     Args:
-        rng: every draw comes from it.
-        agency: whose services they are.
+        rng: every draw comes from this generator.
+        agency: the agency.
         periods: in the order of time, without overlap.
         online: how many services are online on the last day of each period.
         information: services of levels 1 and 2.
@@ -154,7 +154,7 @@ def procedure_codes(rng: np.random.Generator, count: int, *, first: int = 0) -> 
 
 
 def _changes(online: Sequence[int]) -> tuple[list[int], list[int]]:
-    """How many services open and close between the ends of two periods."""
+    """How many services open, and how many close, between the ends of two successive periods."""
     opened, closed = [], []
     for before, after in itertools.pairwise(online):
         churn = min(round(before * _CHURN), after)

@@ -1,6 +1,6 @@
 """A scenario as a stream of messages in a realistic order of arrival, and the ledger of what they must count as.
 
-Most events arrive seconds after they happened; some portals send what they gathered every few hours; a few events are
+Most events arrive seconds after they happened; some portals send the events of some hours together; a few events are
 delivered twice; a successor sends old history weeks later. The bytes depend on scenario, seed, scale and faults only.
 """
 
@@ -36,20 +36,20 @@ class ScenarioStream:
     """The messages of one scenario; iterate as often as needed, the bytes are the same every time.
 
     Args:
-        scenario: whose figures come out exactly.
-        seed: of all draws.
+        scenario: the scenario, whose figures come out exactly.
+        seed: the seed of all draws.
         scale: whole factor on every volume.
-        shares: of the dossiers' faults; None: every dossier is regular.
+        shares: the shares of the dossiers' faults; None: every dossier is regular.
         shuffled: whether messages come in any order instead of that of their arrival.
         interleaved: whether messages come in the order of steps within a dossier, and the dossiers all at the same time.
         numbers_from: added to the running number of every dossier, so that several streams share no dossier.
-        registry: of the agencies; None: the packaged one.
-        portals: instead of those that settle the dossiers of the scenario's units.
+        registry: the registry of the agencies; None: the packaged one.
+        portals: portals to use instead of those that settle the dossiers of the scenario's units.
 
     Attributes:
         total: messages, repeats included.
         expected: what counting I1 over the scenario's period must give for each agency code.
-        portals: the portals with the plans of their dossiers, and beside them ``ledgers``.
+        portals: the portals with the plans of their dossiers; ``ledgers`` has the ledger of each.
     """
 
     def __init__(
@@ -98,11 +98,11 @@ class ScenarioStream:
         self.expected: dict[str, Share] = scenario.expected(scale)
 
     def redated(self, first: int, *, step: int = 1) -> Self:
-        """The same messages within a short time: every time by its rank, so that the order of all events stays.
+        """The same messages within a short time: each time is replaced by its rank, so that the order of all events stays.
 
         Args:
             first: the earliest time, epoch milliseconds. No merger may lie between old and new times.
-            step: milliseconds between two times that follow each other.
+            step: milliseconds between two successive times.
         """
         times = np.unique(self._rows.at)
 
@@ -121,7 +121,7 @@ class ScenarioStream:
             yield from self._messages(slice(start, start + _CHUNK))
 
     def messages_of(self, rows: np.ndarray) -> Iterator[Message]:
-        """Some messages, by their numbers from 0, in the order of these."""
+        """The messages with the numbers ``rows`` (from 0), in this order."""
         for start in range(0, len(rows), _CHUNK):
             yield from self._messages(rows[start : start + _CHUNK])
 
@@ -142,12 +142,12 @@ class ScenarioStream:
         return self._rows.step, self._rows.counted, self._rows.at
 
     def originals(self) -> np.ndarray:
-        """For each message whether it is the event of its step as the plan says it: no copy, repeat or wrong time."""
+        """For each message whether it is the planned event of its step: no copy, no repeat, no wrong time."""
         found: np.ndarray = (self._rows.version == Version.EVENT) & (self._rows.counted >= 0)
         return found
 
     def identities(self) -> np.ndarray:
-        """For each message the number of its event: messages that repeat one another have the same."""
+        """For each message the number of its event: messages that repeat one another have the same number."""
         rows = self._rows
         step = (rows.dossier.astype(np.int64) * STEPS + rows.step) * 2 + (rows.version == Version.AGAIN_NEW_ID)
         first = int(rows.at.min(initial=0))
@@ -156,7 +156,7 @@ class ScenarioStream:
         return found
 
     def events_by_day(self) -> dict[tuple[str, int], int]:
-        """Distinct events: (unit, days since 1970-01-01) -> number."""
+        """How many distinct events there are: (unit, days since 1970-01-01) -> number."""
         rows = self._rows
         counted = rows.counted >= 0
         number = self._portal_of[rows.dossier[counted]].astype(np.int64)
@@ -217,7 +217,7 @@ class ScenarioStream:
             yield Message(code.encode(), value, instant, Kind.EVENT if new else Kind.REPEAT)
 
     def _columns(self, dossier: np.ndarray, step: np.ndarray, version: np.ndarray) -> dict[str, np.ndarray]:
-        """What the messages of some dossiers and steps say."""
+        """The field values of the messages of some dossiers and steps, by name."""
         count = len(dossier)
         names = ("day", "prefix", "sequence", "procedure", "status", "channel", "level", "returned", "due", "code_form")
         columns = {name: np.zeros(count, dtype=np.int64) for name in names}
@@ -246,7 +246,7 @@ class ScenarioStream:
 
 
 class _Texts:
-    """The texts that many messages share, by number of the portal."""
+    """The JSON texts that many messages share, by number of the portal."""
 
     def __init__(self, portals: list[Portal]) -> None:
         self.agencies = [
@@ -286,7 +286,7 @@ def _local_texts(instants: np.ndarray) -> list[str]:
 
 
 def _due_texts(instants: np.ndarray) -> list[str]:
-    """The wire text of each due date; empty for -1."""
+    """The JSON text of each due date; empty for -1."""
     if not (instants >= 0).any():
         return [""] * len(instants)
     local = (instants + OFFSET_MS).astype("datetime64[ms]").astype("datetime64[s]")

@@ -44,7 +44,7 @@ KEPT_FAULTS: Final = frozenset(
 
 
 def kept(shares: FaultShares) -> FaultShares:
-    """Those of the faults that leave the submission as it is."""
+    """The shares of only those faults that leave the submission as it is."""
     return FaultShares({fault: share for fault, share in shares.shares.items() if fault in KEPT_FAULTS})
 
 
@@ -58,16 +58,16 @@ def portal_of_submissions(
     registry: AgencyRegistry,
     receiving: tuple[str, ...] = (),
 ) -> Portal:
-    """The portal of an agency.
+    """The portal of an agency whose submissions are given.
 
     Args:
-        rng: every draw comes from it.
-        stock: its services.
+        rng: every draw comes from this generator.
+        stock: the services of the agency.
         submissions: its dossiers, submitted up to the day after ``span``. Later steps have not happened yet.
         span: from the first to the last day of all periods.
-        shares: of the dossiers' faults; those that would change a submission are omitted.
-        registry: of the agencies.
-        receiving: what the dossier codes of its receiving units begin with; empty: they are drawn.
+        shares: the shares of the dossiers' faults; faults that would change a submission are omitted.
+        registry: the registry of the agencies.
+        receiving: the prefixes of the dossier codes of its receiving units; empty: they are drawn.
     """
     count = len(submissions.at)
     online = submissions.channel == Channel.ONLINE

@@ -1,7 +1,7 @@
-"""What is submitted to one simulated agency: when, for which service, by which channel, so that I4 and I5 come out exactly.
+"""The dossiers submitted to one simulated agency: when, for which service, by which channel, so that I4 and I5 come out exactly.
 
-Beside the dossiers that count there are those that must not: submitted online for services that are closed, unknown or for
-information only, in person for services without an online dossier, and online on the day before and after a period.
+Beside the dossiers that count there are dossiers that must not count: submitted online for services that are closed, unknown or
+for information only, in person for services without an online dossier, and online on the day before and after a period.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ _OUTSIDE: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Submissions:
-    """Dossiers; arrays have one element for each.
+    """Submitted dossiers; arrays have one element for each dossier.
 
     Attributes:
-        at: epoch milliseconds.
+        at: the instant of submission, epoch milliseconds.
         service: index into the procedures of the stock.
         channel: 1 to 3.
         receiving: index of the receiving unit; 0 where the agency has one only.
@@ -52,14 +52,14 @@ class Submissions:
 
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:
-        """All parts as one."""
+        """Several tables of submissions joined into one."""
         return cls(**{field.name: np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)})
 
 
 def submissions_of_services(
     rng: np.random.Generator, stock: ServiceStock, periods: Sequence[Period], with_dossiers: Sequence[int]
 ) -> Submissions:
-    """Dossiers with which ``with_dossiers[k]`` of the services that are online at the end of the k-th period have one online."""
+    """Dossiers so that exactly ``with_dossiers[k]`` services online at the end of the k-th period have an online dossier."""
     popularity = _popularity(rng, len(stock.procedures))
     parts = []
     for number, (period, goal) in enumerate(zip(periods, with_dossiers, strict=True)):
@@ -90,9 +90,9 @@ def submissions_of_services(
 def submissions_of_units(
     rng: np.random.Generator, stock: ServiceStock, period: Period, with_dossiers: int, units: Sequence[SubUnit]
 ) -> Submissions:
-    """Dossiers of one period: as many of each receiving unit, channel and level as it says.
+    """Dossiers of one period: for each receiving unit, channel and level as many as the document states.
 
-    ``with_dossiers`` of the services that are online at the end of the period have an online one.
+    Exactly ``with_dossiers`` of the services that are online at the end of the period have an online dossier.
     """
     popularity = _popularity(rng, len(stock.procedures))
     present = stock.online[0]
@@ -157,7 +157,7 @@ def _somewhen(rng: np.random.Generator, period: Period, services: np.ndarray, ch
 
 
 def _outside(rng: np.random.Generator, period: Period, periods: Iterable[Period], services: np.ndarray) -> Submissions:
-    """Online dossiers on the days beside a period, unless these lie in another one; the nearest a millisecond away."""
+    """Online dossiers on the days next to a period, unless these days lie in another one; the nearest is a millisecond away."""
     taken = list(periods)
     first, end = bounds(period)
     parts = []

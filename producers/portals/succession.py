@@ -1,4 +1,4 @@
-"""Which agency counts the dossiers of a portal, before and after a merger."""
+"""Which agency counts the dossiers of a portal before and after a merger."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Succession:
     """The agency that counts the dossiers of a portal, day by day.
 
     Attributes:
-        codes: the agency, and its successor from ``first_day`` on; twice the same without one.
+        codes: the agency, and the successor that counts from ``first_day`` on; the same code twice without a successor.
         first_day: days since 1970-01-01.
     """
 
@@ -24,12 +24,12 @@ class Succession:
 
     @property
     def merged(self) -> bool:
-        """Whether another agency takes over."""
+        """Whether a successor takes over."""
         return self.codes[0] != self.codes[1]
 
     @classmethod
     def of(cls, registry: AgencyRegistry, code: str, period: Period) -> Succession:
-        """What becomes of an agency on the day after a period."""
+        """The succession of an agency: which agency counts from the day after the period on."""
         later = period.end + dt.timedelta(days=1)
         row = registry.responsible(code, later)
         return cls((code, code if row is None else row.code), day_number(later))

@@ -1,7 +1,7 @@
-"""The truth by minute, by day, and by day and procedure, also about dossiers of which only the first steps are sent yet.
+"""The truth by minute, by day, and by day and procedure, also for dossiers of which only the first steps have been sent.
 
-``producers.portals.truth`` is the same by day alone, for whole scenarios, with the findings. Comparisons with every tally need
-this module: a correction that reaches the day and not the minute must be noticed.
+``producers.portals.truth`` has the truth by day alone, for whole scenarios, with the findings. Comparisons with every tally need
+this module: a correction that reaches the day tally and not the minute tally must be noticed.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Tables = Mapping[str, Mapping[Key, Figures]]
 
 @dataclass(slots=True)
 class TierCounts:
-    """Collects what is counted, and gives the tallies that follow."""
+    """Collects counted events, and computes the tallies that follow from them."""
 
     _agencies: dict[str, int] = field(default_factory=dict)
     _procedures: dict[str, int] = field(default_factory=dict)
@@ -57,7 +57,7 @@ class TierCounts:
         """Count some events.
 
         Args:
-            name: of the count, one of ``TALLIED``.
+            name: the name of the count, one of ``TALLIED``.
             agencies: codes.
             agency: index into ``agencies`` of each event.
             at: epoch milliseconds of each event.
@@ -70,7 +70,7 @@ class TierCounts:
         self._parts.append(np.stack([column, known[agency], np.asarray(at, dtype=np.int64), named[procedure]]))
 
     def tables(self) -> Tables:
-        """The tallies of everything that was added."""
+        """The tallies of all events that were added."""
         column, agency, at, procedure = np.concatenate([np.empty((4, 0), dtype=np.int64), *self._parts], axis=1)
         agencies, procedures = list(self._agencies), list(self._procedures)
         day = local_day(at)
@@ -95,12 +95,12 @@ class TierCounts:
 
 
 def plan_of_sent(plan: Plan, sent: np.ndarray) -> Plan:
-    """The plan of the dossiers as far as they are sent; without dossiers of which nothing is sent.
+    """The plan of dossiers cut to the steps that were sent; dossiers without a sent step are omitted.
 
-    It is right for ``COUNTS``; findings and due dates of the part are not looked for.
+    The cut plan is right for ``COUNTS``, and not for findings and due dates.
 
     Args:
-        plan: of whole dossiers.
+        plan: the plan of whole dossiers.
         sent: for each dossier and step, whether it is sent. A step is sent only when every earlier step of the dossier is.
     """
     exists = (plan.status > 0) & sent
@@ -117,7 +117,7 @@ def plan_of_sent(plan: Plan, sent: np.ndarray) -> Plan:
 
 
 def with_earlier_steps(stream: ScenarioStream, sent: np.ndarray) -> np.ndarray:
-    """Some messages, and the events of all steps up to the last one of each dossier (masks): what ``add_scenario`` can count.
+    """A mask of the sent messages and of the events of all steps up to the last one sent of each dossier, for ``add_scenario``.
 
     Copies, repeats and wrong times of these steps may be missing: they change nothing but ``events``. The first message of a
     repeat that is sent is included.
@@ -132,12 +132,12 @@ def with_earlier_steps(stream: ScenarioStream, sent: np.ndarray) -> np.ndarray:
 
 
 def add_scenario(counts: TierCounts, stream: ScenarioStream, sent: np.ndarray | None = None) -> None:
-    """Count the messages of a scenario.
+    """Add the counts of a scenario's messages to ``counts``.
 
     Args:
         counts: gets the counts.
-        stream: of the messages.
-        sent: which of them are sent (a mask that ``with_earlier_steps`` does not extend); None: all.
+        stream: the messages.
+        sent: which of them are sent (a mask that ``with_earlier_steps`` would not extend); None: all.
     """
     sent = np.ones(stream.total, dtype=bool) if sent is None else sent
     dossier, step, counted, at = (column[sent] for column in (stream.dossiers(), *stream.events()))
@@ -173,14 +173,17 @@ def add_scenario(counts: TierCounts, stream: ScenarioStream, sent: np.ndarray | 
 
 
 def table_sql(database: str, table: str) -> str:
-    """A query of every figure of a tally; ``read_table`` reads its answer. In a cluster each shard has a part of a tally."""
+    """A query that returns every figure of a tally; ``read_table`` reads the answer.
+
+    In a cluster the query adds up the shards.
+    """
     keys = ", ".join(("agency", *TIERS[table]))
     sums = ", ".join(f"sum({name})" for name in TALLIED)
     return f"SELECT {keys}, {sums} FROM {database}.{table} FINAL GROUP BY {keys}"  # noqa: S608
 
 
 def read_table(table: str, answer: str) -> dict[Key, Figures]:
-    """Key -> figures, from the answer to ``table_sql`` (values separated by tabs)."""
+    """Key -> figures of a tally, from the answer to ``table_sql`` (values separated by tabs)."""
     width = 1 + len(TIERS[table])
     found: dict[Key, Figures] = {}
     for line in answer.splitlines():
@@ -192,7 +195,7 @@ def read_table(table: str, answer: str) -> dict[Key, Figures]:
 
 
 def figure_differences(true: Mapping[Key, Figures], found: Mapping[Key, Figures]) -> list[str]:
-    """Every figure of a tally that is not the true one, as sentences; empty when all are equal."""
+    """A sentence for every figure of a tally that differs from the true one; empty when all are equal."""
     zero = (0,) * len(TALLIED)
     different = sorted(key for key in {*true, *found} if true.get(key, zero) != found.get(key, zero))
     return [

@@ -1,6 +1,6 @@
 """The truth about what simulated portals send: counts and findings by unit and day, and dossier by dossier on request.
 
-``truth.json`` holds only days with a count above 0. ``producers.portals.truth_comparison`` compares it with what is found.
+``truth.json`` holds only days with a count above 0. ``producers.portals.truth_comparison`` compares it with the figures found.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ Place = tuple[str, dt.date]
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """What must be found.
+    """The counts and findings that the product must find.
 
     Attributes:
         source: name of the scenario or of the traffic.
-        seed: that it was made with.
-        dossiers: how many there are.
-        messages: how many are sent, repeats included.
+        seed: the seed with which the messages were made.
+        dossiers: how many dossiers there are.
+        messages: how many messages are sent, repeats included.
         by_place: (unit, day) -> name of a count (``events`` included) or finding -> number above 0.
     """
 
@@ -52,11 +52,11 @@ class Truth:
         return self.total("events")
 
     def total(self, name: str) -> int:
-        """A count or finding over all units and days."""
+        """The number of a count or finding over all units and days."""
         return sum(counts.get(name, 0) for counts in self.by_place.values())
 
     def totals(self) -> dict[str, int]:
-        """Every count and finding over all units and days."""
+        """Name -> number of every count and finding over all units and days."""
         return {name: self.total(name) for name in ("events", *COUNTS, *FINDINGS)}
 
     def of_units(self, first: dt.date, last: dt.date) -> dict[str, dict[str, int]]:
@@ -107,10 +107,10 @@ class Truth:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """The truth in a file.
+        """The truth in a file of ``write``.
 
         Raises:
-            ConfigurationError: it is not a file of ``write``.
+            ConfigurationError: the file is not one that ``write`` wrote.
         """
         try:
             content = read_json(path.read_text(encoding="utf-8"))
@@ -133,7 +133,7 @@ def _require_schema(schema: object) -> None:
 
 
 def counts_of(ledger: Ledger) -> Iterator[tuple[Place, str, int]]:
-    """Every number of a ledger: unit and day, name of the count or finding, number of dossiers."""
+    """Every number of a ledger: (unit, day), name of the count or finding, number of dossiers."""
     for name, rows, steps in ledger.counts():
         keys = ledger.units[rows, steps].astype(np.int64) << 32 | ledger.days[rows, steps]
         for key, number in zip(*(part.tolist() for part in np.unique(keys, return_counts=True)), strict=True):
@@ -141,7 +141,7 @@ def counts_of(ledger: Ledger) -> Iterator[tuple[Place, str, int]]:
 
 
 def dossier_records(stream: ScenarioStream) -> Iterator[dict[str, Any]]:
-    """What is true of each dossier: its milestones and findings with day and unit, one after the other."""
+    """For each dossier, one after the other, its true milestones and findings with day and unit."""
     for number, ledger in enumerate(stream.ledgers):
         steps = {name: column.tolist() for name, column in ledger.steps.items()}
         for row in range(len(stream.portals[number].plan)):
@@ -170,7 +170,7 @@ def dossier_records(stream: ScenarioStream) -> Iterator[dict[str, Any]]:
 
 
 def write_dossiers(stream: ScenarioStream, path: Path) -> None:
-    """Write the truth of each dossier as a line of JSON.
+    """Write the true milestones and findings of each dossier as a line of JSON.
 
     Raises:
         UnavailableError: the file cannot be written.

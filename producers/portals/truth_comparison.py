@@ -1,6 +1,6 @@
-"""Compares the truth of simulated portals with what was found, unit by unit and day by day; differences are sentences.
+"""Compares the truth of simulated portals with the figures found, unit by unit and day by day; differences are sentences.
 
-Tests, the demo, chaos runs and benches use it. What was found comes from tallies (``tallies_sql`` and ``read_tallies``), from
+Tests, the demo, chaos runs and benches use it. The figures found come from tallies (``tallies_sql`` and ``read_tallies``), from
 findings, or from the report of the HTTP interface.
 """
 
@@ -24,7 +24,7 @@ _SHOWN: Final = 10
 
 
 def tallies_sql(table: str) -> str:
-    """A query of every count of the day tallies; ``read_tallies`` reads its answer.
+    """A query that returns every count of the day tallies; ``read_tallies`` reads the answer.
 
     Args:
         table: with its database, e.g. ``portalpulse.agency_day``.
@@ -33,7 +33,7 @@ def tallies_sql(table: str) -> str:
 
 
 def read_tallies(answer: str) -> dict[Place, dict[str, int]]:
-    """Unit and day -> counts, from the answer to ``tallies_sql`` (one JSON object a line)."""
+    """(unit, day) -> counts, from the answer to ``tallies_sql`` (one JSON object a line)."""
     found: dict[Place, dict[str, int]] = {}
     for line in answer.splitlines():
         row = json.loads(line)
@@ -49,13 +49,13 @@ def tally_differences(
     names: Sequence[str] = TALLIED,
     days: tuple[dt.date, dt.date] | None = None,
 ) -> list[str]:
-    """Every count of a unit and day that is not the true one; empty when all are equal.
+    """A sentence for every count of a unit and day that differs from the true one; empty when all are equal.
 
     Args:
         truth: what must be found.
-        found: unit and day -> counts; a missing place or count is 0.
-        names: of the counts to compare.
-        days: compare only these, first and last included; None: all.
+        found: (unit, day) -> counts; a missing place or count is 0.
+        names: the counts to compare.
+        days: compare only these days, first and last included; None: all.
     """
     places = sorted({*truth.by_place, *found})
     return [
@@ -68,11 +68,11 @@ def tally_differences(
 
 
 def finding_differences(truth: Truth, found: Mapping[Place, Mapping[str, int]]) -> list[str]:
-    """Every finding of a unit and day whose number of dossiers is not the true one.
+    """A sentence for every unit, day and kind of finding whose number of dossiers differs from the true one.
 
     Args:
         truth: what must be found.
-        found: unit and day -> kind of the finding -> dossiers.
+        found: (unit, day) -> kind of the finding -> dossiers.
     """
     unknown = sorted({kind for kinds in found.values() for kind in kinds} - {*FINDINGS})
     return [
@@ -84,14 +84,14 @@ def finding_differences(truth: Truth, found: Mapping[Place, Mapping[str, int]]) 
 def report_differences(
     truth: Truth, rows: Iterable[Mapping[str, Any]], *, first: dt.date, last: dt.date, registry: AgencyRegistry
 ) -> list[str]:
-    """Every numerator and denominator of a report that is not the true one.
+    """A sentence for every numerator and denominator of a report that differs from the true one.
 
     Args:
         truth: what must be found.
-        rows: of a report of the period, as the HTTP interface gives them.
-        first: day of the period.
-        last: day of the period.
-        registry: the blocks of the agencies.
+        rows: the rows of a report of the period, as the HTTP interface gives them.
+        first: the first day of the period.
+        last: the last day of the period, included.
+        registry: tells the block of each agency.
     """
     reported = {
         (row["scope"], row["code"], indicator): (figure["numerator"], figure["denominator"])
@@ -126,7 +126,7 @@ def _shown(ratio: tuple[int, int]) -> str:
 
 
 def shortened(differences: Sequence[str], *, shown: int = _SHOWN) -> Iterator[str]:
-    """The first differences, and how many there are in all."""
+    """The first ``shown`` differences, then a line that tells how many more there are."""
     yield from differences[:shown]
     if len(differences) > shown:
         yield f"... and {len(differences) - shown:,} more differences."

@@ -102,9 +102,9 @@ class ReplayOptions:
                 raise ConfigurationError(problem, remedy=remedy)
 
     def name(self, topic: str) -> str:
-        """Names the replay into ``topic`` for its state: two replays of the same name have the same positions.
+        """The name of the replay into ``topic``, kept in its state: replays with one name have the same positions.
 
-        Its source stands as in a command line: no other files or options have the same words.
+        The source is written as in a command line: no other files or options give the same name.
         """
         options = (
             ("--format", self.format),
@@ -136,11 +136,11 @@ def plan_replay(
     """The replay that the options ask for, and its state at the start.
 
     Args:
-        options: they were checked.
+        options: the checked options.
         target: the topic that is sent to.
-        source_topic: topic of --from-topic and its brokers.
-        http: the running process that is asked for the events of --from-table.
-        service: opens it.
+        source_topic: brokers and topic of --from-topic.
+        http: the address of the running process that is asked for the events of --from-table.
+        service: opens the running process.
 
     Raises:
         ConfigurationError: the source or the state cannot be used.
@@ -164,10 +164,10 @@ def plan_replay(
 
 
 def with_target(state: State, target: Broker) -> State:
-    """The state of a replay with the id of the topic that is sent to.
+    """The state of a replay, completed with the id of the topic that is sent to.
 
     Raises:
-        ConfigurationError: the topic was created again since the replay began that is resumed.
+        ConfigurationError: the topic was deleted and created again since the resumed replay began.
     """
     now = target.topic_id()
     if state.target_id and now and now != state.target_id:
@@ -180,13 +180,13 @@ def with_target(state: State, target: Broker) -> State:
 
 
 def _possible_times() -> tuple[int, int]:
-    """The times that an event can have, in epoch milliseconds: since there are portals, and not in the future."""
+    """The earliest and the latest possible time of an event (epoch milliseconds): since there are portals, until now."""
     latest = dt.datetime.now(dt.UTC) + dt.timedelta(days=1)
     return int(_FIRST_PORTALS.timestamp() * 1000), int(latest.timestamp() * 1000)
 
 
 def _topic_range(options: ReplayOptions, topic: Broker, state: State) -> tuple[FixedRange, State]:
-    """The range with its offsets fixed: now, or when the replay that is resumed was started.
+    """The range with its offsets: fixed now, or as they were fixed when the resumed replay was started.
 
     Raises:
         RangeGoneError: the topic was created again since then, or lost the beginning of the range.
@@ -232,7 +232,7 @@ def file_source(options: ReplayOptions) -> FileSource:
 
 
 def _with_contents(files: FileSource, state: State) -> State:
-    """The state with the contents of the files. Files may have grown since the replay began.
+    """The state, completed with size and digest of the files. Files may have grown since the replay began.
 
     Raises:
         ConfigurationError: a file has changed in any other way, so that the position in the state means other messages.
@@ -241,14 +241,14 @@ def _with_contents(files: FileSource, state: State) -> State:
     if known is not None and len(known) != len(files.names):
         raise ConfigurationError(
             f"The state that is resumed knows the contents of {len(known)} files, and {len(files.names)} are named.",
-            remedy="Start again without --resume; what is in the topic already changes no figure.",
+            remedy="Start again without --resume; events that are in the topic already change no figure.",
         )
     found = files.contents(None if known is None else [size for size, _ in known])
     for name, before, now in zip(files.names, found if known is None else known, found, strict=True):
         if before != now:
             raise ConfigurationError(
                 f"{name} has changed since the replay began that is resumed.",
-                remedy="Start again without --resume; what is in the topic already changes no figure.",
+                remedy="Start again without --resume; events that are in the topic already change no figure.",
             )
     return state if known is not None else replace(state, contents=found)
 
@@ -266,7 +266,7 @@ def _table(options: ReplayOptions, http: str | None, service: Callable[[str], Se
 
 
 def _time(text: str | None, *, option: str, last: bool = False) -> dt.datetime | None:
-    """A day (its start, or its end when it is the ``last``) or a time with an offset."""
+    """The instant of a day (its start, or its end when ``last``) or of a time with an offset, as an option gives it."""
     if text is None:
         return None
     try:

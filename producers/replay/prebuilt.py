@@ -1,4 +1,4 @@
-"""Replays of a file of record batches: a recording is packed once, then sent at wire speed any number of times."""
+"""Sends a recording from a file of record batches: it is packed once, then sent at wire speed any number of times."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from producers.sending.send_loop import Run
 
 @dataclass(frozen=True, slots=True)
 class PackedReplay:
-    """A file of record batches, sent as it is: as fast as possible, or ``rate`` messages a second to within a batch.
+    """A replay of a file of record batches, unchanged: as fast as possible, or at ``rate`` messages a second, to within a batch.
 
-    Positions count batches here, and so does ``skip``.
+    Positions and ``skip`` count batches, not messages.
     """
 
     path: Path
@@ -29,19 +29,19 @@ class PackedReplay:
 
     @property
     def target_rate(self) -> float | None:
-        """The rate asked for."""
+        """The rate that the user asked for, in messages a second; None: as fast as possible."""
         return self.rate
 
     def target_rate_at(self, _elapsed: float) -> float | None:
-        """The rate asked for, at any moment."""
+        """The rate that the user asked for; it is the same at any moment."""
         return self.rate
 
     def describe(self, index: int) -> str:
-        """A batch by its number, for a sentence."""
+        """Names a batch by its number in a sentence."""
         return f"{self.label}, batch {index + 1:,}"
 
     def batches(self, run: Run) -> Iterator[Batch]:
-        """The batches of this process's partitions."""
+        """The batches of the partitions that this process sends."""
         before = 0
         run.next_index = self.skip
         for index, batch in enumerate(batch_file.read(self.path)):
@@ -61,7 +61,7 @@ class PackedReplay:
 
 
 class Prebuilt(NamedTuple):
-    """A packed replay, how many messages its file holds, and whether the file was written now."""
+    """A packed replay, the number of messages in its file, and whether the file was written now."""
 
     task: PackedReplay
     messages: int
@@ -71,7 +71,7 @@ class Prebuilt(NamedTuple):
 def prebuilt(replay: Replay, source: FileSource, *, partitions: int) -> Prebuilt:
     """The packed form of a replay of files, for a topic with this many partitions.
 
-    The file of batches lies beside the first source file. It is written when there is none, or none of the same origin.
+    The file of batches is stored beside the first source file. It is written when it is missing, or was made from other contents.
 
     Raises:
         ConfigurationError: a source file cannot be read.
@@ -86,7 +86,7 @@ def prebuilt(replay: Replay, source: FileSource, *, partitions: int) -> Prebuilt
 
 
 def packed_file(replay: Replay, *, path: Path, origin: str, partitions: int) -> tuple[batch_file.Contents, bool]:
-    """The file of batches of a replay, written unless there is one of this origin; also whether it was written now."""
+    """The contents of a replay's file of batches, and whether it was written now, which is done unless it has this origin."""
     known = batch_file.read_contents(path)
     if known is not None and (known.origin, known.partitions) == (origin, partitions):
         return known, False

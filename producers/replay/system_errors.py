@@ -29,16 +29,16 @@ _SPACE: Final = "Set TMPDIR to a folder with free space"
 
 
 def reading_remedy(error: OSError, *, otherwise: str) -> str:
-    """What to do about a file that cannot be read. ``otherwise``: what helps when the file or its device is damaged."""
+    """What to do when a file cannot be read. ``otherwise``: what to do when the file or its device is damaged."""
     return _REMEDIES.get(error.errno or 0) or _READING.get(error.errno or 0) or otherwise
 
 
 @contextmanager
 def temporary_files(what: str, *, need: str) -> Iterator[None]:
-    """Around everything that writes or reads temporary files, and nothing else: its errors are not those of a recording.
+    """Translate errors of reading and writing temporary files. Put nothing else inside: other errors concern the recording.
 
     Args:
-        what: the files, as the sentence begins.
+        what: the files, as the message names them at its beginning.
         need: how much space they need.
 
     Raises:

@@ -1,4 +1,4 @@
-"""A replay as a task: a source of recorded events, sent in loops at a pace, in original or present time."""
+"""A replay as a task: recorded events of a source, sent in loops at a pace, in original or present time."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from producers.sending.send_loop import CHUNK, TICK, Run
 
 
 class Source(Protocol):
-    """Recorded messages; calling it reads them from the start, each time in the same order."""
+    """A source of recorded messages; calling it reads them from the start, each time in the same order."""
 
     @property
     def label(self) -> str:
-        """Its name in the report."""
+        """The name of the source in the report."""
         ...
 
     def describe(self, index: int) -> str:
-        """A message by its number (from 0), for a sentence."""
+        """Names a message by its number (from 0) in a sentence."""
         ...
 
     def __call__(self) -> Iterator[Message]:
-        """The messages."""
+        """The messages of the source, from the start."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """A source to be sent. An earlier run got the first ``skip`` messages acknowledged.
+    """A source that is sent from message ``skip`` on, because an earlier run got the messages before it acknowledged.
 
     With original spacing or a rate, messages that are due within 10 ms leave together; a run that falls behind sends as fast
-    as possible, and its rate shows it.
+    as possible, and the rate in the report shows it.
     """
 
     source: Source
@@ -50,7 +50,7 @@ class Replay:
 
     @property
     def label(self) -> str:
-        """Its name in the report."""
+        """The name of the replay in the report."""
         return self.source.label
 
     @property
@@ -61,15 +61,15 @@ class Replay:
 
     @property
     def target_rate(self) -> float | None:
-        """The rate asked for."""
+        """The rate that the user asked for, in messages a second; None: none."""
         return self.spacing.rate
 
     def target_rate_at(self, _elapsed: float) -> float | None:
-        """The rate asked for, at any moment."""
+        """The rate that the user asked for; it is the same at any moment."""
         return self.spacing.rate
 
     def describe(self, index: int) -> str:
-        """A message by its index, for a sentence; with one loop, by its position in the source."""
+        """Names a message by its index in a sentence; with one loop, by its position in the source."""
         return self.source.describe(index) if self.loops == 1 else f"{self.label}, message {index + 1:,} of the replay"
 
     def batches(self, run: Run) -> Iterator[Batch]:
@@ -90,17 +90,20 @@ class Replay:
         yield from self._flush(packer, run)
 
     def _remaining(self, due: Iterator[Due], run: Run) -> Iterator[Due]:
-        """What an earlier run has not sent. A source that is shorter than what was sent has changed."""
+        """The messages that an earlier run has not sent.
+
+        A source with fewer messages than were sent has changed, which is noted.
+        """
         found = sum(1 for _ in islice(due, self.skip))
         if found < self.skip and run.source_error is None:
             run.source_error = ConfigurationError(
                 f"{self.label} holds {found:,} messages, and the replay that is resumed had sent {self.skip:,}: it has changed.",
-                remedy="Start again without --resume; what is in the topic already changes no figure.",
+                remedy="Start again without --resume; events that are in the topic already change no figure.",
             )
         yield from due
 
     def _repeated(self, run: Run) -> Iterator[RepeatedMessage]:
-        """The loops of the source. An error of the source ends them, so that everything before it is sent."""
+        """The loops of the source. An error of the source ends them and is noted, so that all messages before it are sent."""
         try:
             yield from repeated(self.source, loops=self.loops)
         except PortalPulseError as error:
@@ -114,7 +117,7 @@ class Replay:
 
     @staticmethod
     def _wait_until_due(queue: DueQueue, run: Run, *, minimum: float) -> bool:
-        """Wait until the next message is due; returns whether the run is to stop."""
+        """Wait until the next message is due; returns True when the run must stop instead."""
         due = queue.next_due
         if due is None:  # more is due already, or nothing is left
             return run.pause(0.0)
@@ -141,7 +144,7 @@ class Replay:
         return rebased(message, loop, start=self.rebase, after=item.after)
 
     def full_batches(self, partitions: int) -> Iterator[Batch]:
-        """Everything as full batches, for a file of batches, without waiting; the indexes are kept.
+        """The whole replay as full batches, without waiting, for a file of batches; the indexes are kept.
 
         Raises:
             PortalPulseError: the source cannot be read to its end.

@@ -1,1 +1,1 @@
-"""Sends messages to the topic: packed into record batches, at a pace, by one process or several."""
+"""Sends messages to the topic: packed into record batches, at a pace, by one or several processes."""

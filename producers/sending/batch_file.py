@@ -30,7 +30,7 @@ _ENTRY: Final = struct.Struct(">IIIIQI")
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What the batches were made from; a file whose ``origin`` differs from the present source is written again."""
+    """The header of a file of batches; a file whose ``origin`` differs from that of the present source is written again."""
 
     origin: str
     partitions: int
@@ -39,7 +39,7 @@ class Contents:
 
 
 def origin_of(files: Iterable[str], *, variant: str = "") -> str:
-    """Names, sizes and modification times of the files, and how they were transformed."""
+    """A text that identifies the source of batches: names, sizes and modification times of the files, and the transformation."""
     parts = []
     for file in files:
         try:
@@ -79,7 +79,7 @@ def write(path: Path, batches: Iterable[Batch], *, origin: str, partitions: int)
 
 
 def read_contents(path: Path) -> Contents | None:
-    """What a file holds; None when there is no file of this layout."""
+    """The header of a file; None when there is no file of this layout."""
     try:
         with path.open("rb") as file:
             if file.read(len(MAGIC)) != MAGIC:
@@ -91,7 +91,7 @@ def read_contents(path: Path) -> Contents | None:
 
 
 def read(path: Path) -> Iterator[Batch]:
-    """The batches in their order, straight from the page cache.
+    """The batches in their order, read from the memory-mapped file.
 
     Raises:
         ConfigurationError: the file cannot be read or ends too early.
@@ -100,7 +100,7 @@ def read(path: Path) -> Iterator[Batch]:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
             if mapped[: len(MAGIC)] != MAGIC:
                 raise ConfigurationError(
-                    f"{path} is not a file of record batches.", remedy="Delete it; it is then written again."
+                    f"{path} is not a file of record batches.", remedy="Delete it; the next replay writes it again."
                 )
             at = len(MAGIC)
             at += _LENGTH.size + _LENGTH.unpack_from(mapped, at)[0]
@@ -108,15 +108,20 @@ def read(path: Path) -> Iterator[Batch]:
                 partition, records, events, distinct, first, length = _ENTRY.unpack_from(mapped, at)
                 at += _ENTRY.size
                 if at + length > len(mapped):
-                    raise ConfigurationError(f"{path} is cut off.", remedy="Delete it; it is then written again.")
+                    raise ConfigurationError(f"{path} is cut off.", remedy="Delete it; the next replay writes it again.")
                 yield Batch(partition, records, events, distinct, first, mapped[at : at + length])
                 at += length
     except (OSError, ValueError, struct.error) as error:
-        raise ConfigurationError(f"{path} cannot be read: {error}.", remedy="Delete it; it is then written again.") from error
+        raise ConfigurationError(
+            f"{path} cannot be read: {error}.", remedy="Delete it; the next replay writes it again."
+        ) from error
 
 
 def _header(contents: Contents) -> bytes:
-    """Has the same length for one origin, so that it can be overwritten when the counts are known."""
+    """The bytes of the header.
+
+    Their length depends on the origin only, so that it can be overwritten when the counts are known.
+    """
     text = msgspec.json.encode(asdict(contents)) + b"\n"
     text = text.ljust(len(contents.origin.encode()) * 6 + 256)
     return MAGIC + _LENGTH.pack(len(text)) + text

@@ -108,22 +108,25 @@ class BatchSender:
 
     @property
     def partitions(self) -> int:
-        """How many partitions are sent to, of all topics."""
+        """The number of partitions that are sent to, of all topics."""
         return len(self.places.all)
 
     @property
     def batch_bytes(self) -> int:
-        """Size of a batch before compression that the topic accepts even when nothing can be compressed."""
+        """A size of batches (bytes before compression) that the topic accepts even when nothing can be compressed."""
         return BATCH_BYTES if self.limit is None else max(min(BATCH_BYTES, self.limit - self.limit // 50 - 200), 1)
 
     @property
     def oldest(self) -> int | None:
-        """Index of the earliest message that was handed over and is not acknowledged."""
+        """Index of the earliest message that was submitted and is not acknowledged; None: there is none."""
         with self._changed:
             return min(self._unacknowledged.values(), default=None)
 
     def submit(self, batch: Batch) -> None:
-        """Hand a batch over; blocks while too much is in flight. After an unrecoverable error it fails at once."""
+        """Hand a batch over for sending; blocks while too many bytes are in flight.
+
+        After an unrecoverable error the batch fails at once.
+        """
         sent_at = self._monotonic()
         with self._changed:
             while self._bytes and self._bytes + len(batch.data) > self._max_in_flight_bytes and not self.gave_up:
@@ -135,7 +138,7 @@ class BatchSender:
         self._loop.call_soon_threadsafe(self._enqueue, number, batch, sent_at)
 
     def flush(self, *, timeout: float = _DELIVERY_SECONDS + _REQUEST_SECONDS + 5.0) -> None:
-        """Return when every batch is acknowledged or has failed."""
+        """Wait until every batch is acknowledged or has failed, at most ``timeout`` seconds."""
         until = self._monotonic() + timeout
         with self._changed:
             while self._bytes and self._monotonic() < until:
@@ -216,7 +219,7 @@ class BatchSender:
         return failure_reason(error, topic=topic, security=self._security, too_large=first, limit=self.limit)
 
     async def _deliver(self, partition: int, batch: Batch) -> kafka_errors.KafkaError | None:
-        """Send until acknowledged; returns the error that prevented it."""
+        """Send a batch until it is acknowledged; returns the error that prevented this, or None."""
         deadline = self._monotonic() + _DELIVERY_SECONDS
         data = with_timestamp(batch.data, int(self._now() * 1000))
         wait = _BACKOFF_SECONDS[0]
@@ -247,7 +250,7 @@ class BatchSender:
             self._client.force_metadata_update()
 
     async def _attempt(self, partition: int, data: bytearray, records: int) -> kafka_errors.KafkaError | None:
-        """Send once; returns what went wrong. Without an answer the batch may have arrived."""
+        """Send a batch once; returns the error, or None. Without an answer the batch may have arrived."""
         try:
             return await self._produce(partition, data, records)
         except kafka_errors.KafkaError as error:
@@ -258,7 +261,7 @@ class BatchSender:
             return UnreadableAnswerError(repr(error))
 
     def _note_retry(self, partition: int, error: kafka_errors.KafkaError) -> None:
-        """Log once that batches are not accepted, whatever the number of partitions and attempts."""
+        """Log once that batches are not accepted, however many partitions and attempts it concerns."""
         if not self._retrying:
             self._log.warning("brokers_do_not_accept", bootstrap=",".join(self._bootstrap), reason=type(error).__name__)
         self._retrying.add(partition)

@@ -1,6 +1,6 @@
-"""The position of a replay, in a file: everything before ``position`` is acknowledged, however the run ended.
+"""Keeps the position of a replay in a file: every message before ``position`` is acknowledged, however the run ended.
 
-A replay that resumes there sends the messages again that were in flight; the pipeline counts them once.
+A replay that resumes there sends again the messages that were in flight; the pipeline counts them once.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _Partition = Annotated[str, msgspec.Meta(pattern="^[0-9]{1,9}$")]
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A replay and its position. ``plan`` names source, loops and times: another plan has other positions."""
+    """A replay and its position. ``plan`` names source, loops and times: positions of another plan mean other messages."""
 
     plan: str
     position: _Place = 0
@@ -56,7 +56,7 @@ class Checkpoint:
         self._write()
 
     def reached(self, position: int) -> None:
-        """Everything before ``position`` is acknowledged."""
+        """Note that every message before ``position`` is acknowledged."""
         if position > self._state.position:
             self._state = replace(self._state, position=position)
             if self._monotonic() - self._written >= _EVERY:
@@ -78,7 +78,11 @@ class Checkpoint:
 
 
 def _require_place(path: Path) -> None:
-    """Raises: ConfigurationError: the path is not a state and would be overwritten: a device, a folder or a recording."""
+    """Check that the path may be overwritten by a state.
+
+    Raises:
+        ConfigurationError: the path is a device, a folder, a recording or another file that is not a state.
+    """
     try:
         if not is_replaceable(path):
             raise ConfigurationError(f"{path} is not a file.", remedy="Give --state another file.")
@@ -89,10 +93,10 @@ def _require_place(path: Path) -> None:
 
 
 def read_state(path: Path) -> State:
-    """The state in a file.
+    """Read the state of a replay from a file.
 
     Raises:
-        ConfigurationError: there is none, or it cannot be used.
+        ConfigurationError: there is no file, or it is not a state.
     """
     try:
         return msgspec.json.decode(bounded_content(path, maximum=16 * MIB), type=State)
@@ -105,10 +109,10 @@ def read_state(path: Path) -> State:
 
 
 def resumed(path: Path, *, plan: str) -> State:
-    """The state to resume from.
+    """The state from which the replay ``plan`` resumes.
 
     Raises:
-        ConfigurationError: it is of another plan, or finished.
+        ConfigurationError: the state belongs to another plan, or its replay is finished.
     """
     state = read_state(path)
     if state.plan != plan:

@@ -1,4 +1,4 @@
-"""Connects to the brokers of topics that are sent to."""
+"""Connects to the brokers of the topics that are sent to."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from pipeline.settings import KafkaSettings
 async def connected_client(
     bootstrap: Sequence[str], topics: Sequence[str], security: KafkaSettings, *, request_seconds: float
 ) -> tuple[Any, dict[str, int]]:
-    """A client that knows the leaders of ``topics``, and how many partitions each topic has. Close it.
+    """A connected client that knows the leaders of ``topics``, and the number of partitions of each topic. The caller closes it.
 
     Raises:
         UnavailableError: no broker answers.
-        ConfigurationError: a topic has no partitions that are visible.
+        ConfigurationError: no partition of a topic is visible.
     """
     client: Any = AIOKafkaClient(
         bootstrap_servers=list(bootstrap),

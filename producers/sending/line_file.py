@@ -1,4 +1,4 @@
-"""Writes a stream of messages to a file as NDJSON, a line each. Keys are omitted: they repeat the dossier code."""
+"""Writes a stream of messages to a file as NDJSON, one line for each. Keys are omitted: they repeat the dossier code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from producers.sending.send_loop import ProgressReport, Run, SendResult
 
 
 def write_lines(stream: MessageStream, file: BinaryIO, *, name: str, on_progress: Callable[[ProgressReport], None]) -> SendResult:
-    """Write the stream to an open file, at its rate; Ctrl-C ends it in good order.
+    """Write the stream to an open file at the stream's rate. Ctrl-C ends the writing after a whole line, with a result.
 
     Raises:
         UnavailableError: the file cannot be written (disk full, closed pipe).

@@ -27,9 +27,9 @@ class MessageStream:
     """Messages to be sent once, by one process.
 
     Args:
-        label: what the report calls it.
-        messages: they are made when they are due.
-        total: how many there are; None: no end is known.
+        label: the name of the stream in the report.
+        messages: the messages, which are made when they are due.
+        total: how many messages there are; None: no end is known.
         rate: the target rate in messages a second; None: as fast as possible.
         duration: seconds until the stream ends; None: it ends with its messages.
     """
@@ -50,11 +50,11 @@ class MessageStream:
         return self.target_rate
 
     def describe(self, index: int) -> str:
-        """A message by its index, for a sentence."""
+        """Names a message by its index in a sentence."""
         return f"{self.label}, message {index + 1:,}"
 
     def chunks(self, run: Run) -> Iterator[list[Message]]:
-        """The messages, each chunk when it is due."""
+        """The messages in chunks, each chunk when it is due."""
         messages = iter(self.messages)
         pacer = None if self.rate is None else Pacer(self.rate)
         while self.duration is None or run.elapsed < self.duration:
@@ -94,6 +94,6 @@ class MessageStream:
 
 
 def _counted(batch: Batch, others: dict[int, Kind]) -> Batch:
-    """The batch with the number of its repeats and malformed messages, which are removed from ``others``."""
+    """The batch with the numbers of its repeats and malformed messages, whose indexes are removed from ``others``."""
     kinds = Counter(others.pop(index) for index in batch.indexes if index in others) if others else {}
     return batch._replace(repeated=kinds.get(Kind.REPEAT, 0), malformed=kinds.get(Kind.MALFORMED, 0))

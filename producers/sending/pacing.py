@@ -12,7 +12,7 @@ AT_ONCE: Final = 1e-4
 class Pacer:
     """Gives each message of a stream a due time, in seconds after the start.
 
-    Late messages are sent at once, so that the mean rate holds, but never more than ``max_catch_up`` seconds of them: after a
+    Late messages are sent at once, so that the mean rate holds, but never more than those of ``max_catch_up`` seconds: after a
     long stall of the broker the stream continues at its rate instead of flooding the topic.
 
     Args:
@@ -29,7 +29,10 @@ class Pacer:
         self.next_due = 0.0
 
     def take(self, elapsed: float, *, limit: int) -> int:
-        """How many messages are due ``elapsed`` seconds after the start, at most ``limit``; they count as sent."""
+        """How many messages are due ``elapsed`` seconds after the start, at most ``limit``.
+
+        These messages count as sent from now on.
+        """
         self.next_due = max(self.next_due, elapsed - self._max_catch_up)
         count = 0
         while count < limit and self.next_due <= elapsed + AT_ONCE:

@@ -1,6 +1,6 @@
-"""The partition of a key: murmur2 as Kafka's own clients compute it, for many keys at once.
+"""Computes the partition of a key: murmur2 as Kafka's own clients compute it, for many keys at once.
 
-A dossier keeps its partition whichever Kafka client sends it.
+So a dossier keeps its partition whichever Kafka client sends it.
 """
 
 from __future__ import annotations

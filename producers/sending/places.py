@@ -1,6 +1,6 @@
-"""Where a message goes: the partition of its key, in the one topic or in that of the portal that reports it.
+"""Chooses where a message goes: the partition of its key, in the one topic or in the topic of the portal that reports it.
 
-The partitions of several topics are numbered through, so that a batch, a process and a file need one number.
+The partitions of several topics get consecutive numbers, so that batches, processes and files name a partition by one number.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ class Places:
     """The partitions that are sent to.
 
     Args:
-        topics: partitions of each topic that exists.
-        prefix: of the topics of portals; empty: there is one topic, which takes every message.
+        topics: each existing topic -> its number of partitions.
+        prefix: the prefix of the topics of portals; empty: there is one topic, which takes every message.
         agencies: codes of the registry.
     """
 
@@ -34,17 +34,18 @@ class Places:
 
     @property
     def by_portal(self) -> bool:
-        """Whether the agency of a message decides about its topic."""
+        """Whether the agency of a message decides its topic."""
         return bool(self._prefix)
 
     def of(self, messages: Sequence[Message], *, start: int = 0) -> list[int]:
-        """The number of each message's partition.
+        """The partition number of each message.
 
-        A message that names no agency, neither in ``agency_code`` nor in its key, is of no portal: it goes to the first topic.
+        A message that names no agency, neither in ``agency_code`` nor in its key, belongs to no portal: it goes to the first
+        topic.
 
         Args:
             messages: in the order of their source.
-            start: index of the first, by which messages without a key are spread.
+            start: index of the first message, by which messages without a key are spread.
 
         Raises:
             ConfigurationError: a portal has no topic.

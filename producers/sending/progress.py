@@ -10,7 +10,7 @@ TargetRate = Callable[[float], float | None]
 
 
 class Progress(Protocol):
-    """Displays how far the sending is."""
+    """Displays how many messages were sent."""
 
     def expect(self, total: int | None) -> None:
         """Set how many messages there will be; None: no end is known."""
@@ -26,7 +26,7 @@ class Progress(Protocol):
 
 
 class NullProgress:
-    """Progress that is not displayed."""
+    """A progress display that shows nothing."""
 
     def expect(self, total: int | None) -> None:
         """Do nothing."""

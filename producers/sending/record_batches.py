@@ -1,4 +1,4 @@
-"""Packs messages into Kafka record batches (format 2, lz4), ready for the wire, one partition each.
+"""Packs messages into Kafka record batches (format 2, lz4), ready for the wire; each batch is for one partition.
 
 A batch is built once and can be sent any number of times: its bytes do not depend on the topic. Only its time is set when it
 is sent (``with_timestamp``), because a broker may refuse or delete old messages.
@@ -36,9 +36,9 @@ _TIMES_AT: Final = 27  # first and newest timestamp, milliseconds
 class Batch(NamedTuple):
     """Messages of one partition as one record batch.
 
-    ``first_index`` is the index of its earliest message in the source (see ``checkpoint``). Of its ``records``, ``events``
-    may be events (they have a key), ``distinct`` of them were not packed before. ``indexes`` are those of all, where known.
-    ``repeated`` and ``malformed`` count the records that simulated traffic made so on purpose.
+    ``first_index``: index of its earliest message in the source (see ``checkpoint``). ``records``: all messages; ``events``:
+    those that may be events (they have a key); ``distinct``: events that were not packed before. ``indexes``: those of all
+    messages, where known. ``repeated`` and ``malformed``: messages that simulated traffic made so on purpose.
     """
 
     partition: int
@@ -53,10 +53,10 @@ class Batch(NamedTuple):
 
 
 class Packer:
-    """Fills one batch for each partition and yields it when it is full.
+    """Fills one batch for each partition and yields a batch when it is full.
 
     Args:
-        partitions: partitions of the topic.
+        partitions: the number of partitions of the topic.
         batch_bytes: size of a batch before compression.
         fast: compress at the fast level, for messages that are made while they are sent.
     """
@@ -77,7 +77,7 @@ class Packer:
     ) -> Iterator[Batch]:
         """Pack the messages, whose indexes in the source are ``indexes``; yields the batches that became full.
 
-        ``partitions`` are those of the keys; None: they are computed.
+        ``partitions``: the partition of each message; None: computed from the keys.
         """
         start = indexes[0] if indexes else 0
         chosen = partitions or partitions_of([message.key for message in messages], self._partitions, start=start)
@@ -104,9 +104,9 @@ class Packer:
 
 
 class Distinct:
-    """Finds the messages that are events for the first time, by their event ids.
+    """Finds the messages whose event was not seen before, by their event ids.
 
-    Ids are kept as 64-bit hashes, about 100 bytes each: after ``limit`` of them every event counts as new.
+    Ids are kept as 64-bit hashes, about 100 bytes each: after ``limit`` ids every event counts as new.
     """
 
     def __init__(self, *, limit: int = 10_000_000) -> None:
@@ -114,7 +114,7 @@ class Distinct:
         self._limit = limit
 
     def new(self, messages: Iterable[Message]) -> list[bool]:
-        """For each message whether it is an event that is new. A message without a key is not an event."""
+        """For each message whether it is an event that was not seen before. A message without a key is not an event."""
         seen = self._seen
         answers = []
         for message in messages:
@@ -130,7 +130,7 @@ class Distinct:
 
 
 def with_timestamp(data: bytes | memoryview, milliseconds: int) -> bytearray:
-    """The batch with all its records at the same time, checksum included."""
+    """The batch with its time set for all records (epoch milliseconds), and its checksum computed again."""
     copy = bytearray(data)
     struct.pack_into(">qq", copy, _TIMES_AT, milliseconds, milliseconds)
     struct.pack_into(">I", copy, _CRC_AT, calc_crc32c(bytes(memoryview(copy)[_ATTRIBUTES_AT:])))
@@ -147,9 +147,9 @@ def records_of(data: bytes | memoryview) -> list[tuple[bytes | None, bytes | Non
 
 
 def split_in_half(batch: Batch) -> tuple[Batch, Batch]:
-    """The same messages as two batches, in their order.
+    """Divide a batch into two, in the order of its messages.
 
-    Which of the messages are distinct is not known any more: the number is divided between the halves.
+    Which of the messages are distinct is not known any more: their number is divided between the halves.
     """
     records = records_of(batch.data)
     half = len(records) // 2
@@ -172,7 +172,7 @@ def _identity(value: bytes) -> bytes:
 
 
 class _Open:
-    """A batch to which messages can be added."""
+    """A batch that is being filled."""
 
     __slots__ = ("_builder", "_distinct", "_events", "_fast", "_indexes", "_records", "first_index")
 

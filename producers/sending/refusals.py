@@ -34,37 +34,37 @@ class TooLarge(NamedTuple):
 
 
 class InvalidRecordError(kafka_errors.BrokerResponseError):  # type: ignore[misc] # aiokafka has no types
-    """The broker's checks refuse a record of the batch; aiokafka has no class for this code."""
+    """The broker refuses a record of the batch after its checks; aiokafka has no class for this error code."""
 
     errno = KafkaError.INVALID_RECORD
     message = "INVALID_RECORD"
 
 
 class TopicReplacedError(kafka_errors.KafkaError):  # type: ignore[misc] # aiokafka has no types
-    """A batch was stored at an offset below that of an earlier one: the earlier one is not in the topic any more."""
+    """The topic was replaced: a batch got a lower offset than an earlier one, which is therefore not in the topic any more."""
 
 
-_UNREADABLE: Final = "an answer about them is not one of a Kafka broker: see whether a proxy is in between"
+_UNREADABLE: Final = "an answer about the messages did not come from a Kafka broker: see whether a proxy is in between"
 
 
 class UnreadableAnswerError(kafka_errors.KafkaError):  # type: ignore[misc] # aiokafka has no types
-    """An answer about a batch that does not name it: another program gives it, or changed it on its way."""
+    """An answer to a sent batch does not mention the batch: it comes from another program, or was changed on its way."""
 
     errno = None  # no broker has a number for it
 
 
 def error_of(code: int) -> kafka_errors.KafkaError:
-    """The aiokafka error of a code in an answer."""
+    """The aiokafka error for an error code in an answer."""
     return InvalidRecordError() if code == InvalidRecordError.errno else kafka_errors.for_code(code)()
 
 
 def refusal_reason(code: int | None, topic: str) -> str:
-    """A sentence about a code without its full stop; empty for other codes."""
+    """Why ``topic`` refuses a message with this error code, without full stop; empty for other codes."""
     return "" if code is None else _REFUSED.get(code, "").format(topic=topic)
 
 
 def replaced_reason(topic: str) -> str:
-    """A sentence about a topic that lost what it had acknowledged, without its full stop."""
+    """A sentence, without full stop, that the topic lost messages which it had acknowledged."""
     return (
         f"the topic {topic} has lost messages that it had acknowledged: it was deleted and created again, or its log was cut;"
         " send everything again, without --resume"
@@ -72,7 +72,7 @@ def replaced_reason(topic: str) -> str:
 
 
 def no_right_to_write(topic: str, security: KafkaSettings) -> str:
-    """A sentence for a user who may see the topic and not write to it, without its full stop."""
+    """A sentence, without full stop, for a user who may see the topic and not write to it."""
     who = f" user {security.user!r}" if security.user else " this user"
     return f"Kafka does not let{who} write to the topic {topic}: grant WRITE on the topic"
 
@@ -80,12 +80,12 @@ def no_right_to_write(topic: str, security: KafkaSettings) -> str:
 def failure_reason(
     error: kafka_errors.KafkaError | None, *, topic: str, security: KafkaSettings, too_large: TooLarge | None, limit: int | None
 ) -> str:
-    """Why a batch failed, with what to do where that is known, without its full stop.
+    """Why a batch failed, with what to do where that is known, without full stop.
 
     Args:
-        error: of the batch; None: it was not sent because an earlier batch failed.
-        topic: that was sent to.
-        security: whose user is named.
+        error: the error of the batch; None: it was not sent because an earlier batch failed.
+        topic: the topic that was sent to.
+        security: its user is named.
         too_large: the first message that is too large for the topic.
         limit: the largest batch that the topic accepts; None: unknown.
     """

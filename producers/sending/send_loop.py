@@ -30,22 +30,22 @@ class Sender(Protocol):
 
     @property
     def partitions(self) -> int:
-        """Partitions of the topic."""
+        """The number of partitions of the topic."""
         ...
 
     @property
     def oldest(self) -> int | None:
-        """Index of the earliest message that was handed over and is not acknowledged."""
+        """Index of the earliest message that was submitted and is not acknowledged; None: there is none."""
         ...
 
     @property
     def acknowledged(self) -> int:
-        """Messages acknowledged."""
+        """The number of acknowledged messages."""
         ...
 
     @property
     def failed(self) -> int:
-        """Messages that failed."""
+        """The number of messages that failed."""
         ...
 
     @property
@@ -55,17 +55,17 @@ class Sender(Protocol):
 
     @property
     def problem(self) -> str:
-        """Why the first failed batch failed; empty when none has."""
+        """Why the first failed batch failed; empty: no batch has failed."""
         ...
 
     @property
     def gave_up(self) -> bool:
-        """Whether every further batch would fail."""
+        """Whether the sender gave up, so that every further batch would fail."""
         ...
 
     @property
     def acknowledgements(self) -> Timeline:
-        """What was acknowledged, by the moment it was handed over."""
+        """The acknowledged messages by the moment at which they were submitted."""
         ...
 
     @property
@@ -74,7 +74,7 @@ class Sender(Protocol):
         ...
 
     def submit(self, batch: Batch) -> None:
-        """Hand a batch over; blocks while too much is in flight."""
+        """Hand a batch over for sending; blocks while too many bytes are in flight."""
         ...
 
     def flush(self, *, timeout: float = ...) -> None:
@@ -84,13 +84,13 @@ class Sender(Protocol):
 
 @dataclass(slots=True)
 class Run:
-    """The process that a task runs in.
+    """The circumstances of a task in one process.
 
     Attributes:
         partitions: of the topic, or of all topics of portals.
-        places: chooses the partition of a message; None: that of its key.
+        places: chooses the partition of a message; None: the partition of its key.
         share: number of this process, and how many there are; it sends the partitions whose remainder is its number.
-        pause: waits some seconds, or less when the run must stop; returns whether it must.
+        pause: waits some seconds, or less when the run must stop; returns whether it must stop.
         started: reading of ``monotonic`` at the common start of all processes.
         oldest_packed: index of the earliest message that is packed and not yielded, set by the task.
         next_index: index of the next message of the source, set by the task.
@@ -131,7 +131,7 @@ class Task(Protocol):
 
     @property
     def label(self) -> str:
-        """Its name in the report."""
+        """The name of the task in the report."""
         ...
 
     @property
@@ -144,17 +144,17 @@ class Task(Protocol):
         ...
 
     def target_rate_at(self, elapsed: float) -> float | None:
-        """The target rate of all processes at a moment; None: as fast as possible."""
+        """The target rate of all processes together ``elapsed`` seconds after the start; None: as fast as possible."""
         ...
 
     def describe(self, index: int) -> str:
-        """A message by its index in the source, for a sentence."""
+        """Names a message by its index in the source in a sentence."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class ProgressReport:
-    """How far a process is. ``position``: everything before this index is acknowledged."""
+    """How much a process has sent. ``position``: every message before this index is acknowledged."""
 
     sent: int
     acknowledged: int
@@ -165,9 +165,9 @@ class ProgressReport:
 class SendResult:
     """What one process, or all together, sent. Moments are monotonic seconds, the same in all processes of a machine.
 
-    ``source_error`` says why the source could not be read to its end; everything before that was sent. Of what was sent,
-    ``repeated`` and ``malformed`` messages were made so on purpose. ``topic_replaced``: the topic was created again during the
-    run, so that what was acknowledged before is not in it.
+    ``source_error``: why the source could not be read to its end; everything before the error was sent. ``repeated`` and
+    ``malformed``: sent messages that were made so on purpose. ``topic_replaced``: the topic was created again during the
+    run, so that it does not contain the messages that were acknowledged before.
     """
 
     sent: int = 0
@@ -198,12 +198,12 @@ class SendResult:
 
     @property
     def complete(self) -> bool:
-        """Whether everything sent is durable."""
+        """Whether every sent message is durable."""
         return self.failed == 0 and self.acknowledged == self.sent and not self.topic_replaced
 
     @property
     def seconds(self) -> float:
-        """From the start to the last acknowledgement."""
+        """Seconds from the start to the last acknowledgement."""
         return max(self.ended - self.started, 0.0)
 
     @property
@@ -213,7 +213,7 @@ class SendResult:
 
 
 def merged(parts: list[SendResult]) -> SendResult:
-    """What several processes sent together."""
+    """The results of several processes added up."""
     return SendResult(
         sent=sum(part.sent for part in parts),
         acknowledged=sum(part.acknowledged for part in parts),
@@ -233,7 +233,10 @@ def merged(parts: list[SendResult]) -> SendResult:
 
 
 def send_task(task: Task, *, sender: Sender, run: Run, on_progress: Callable[[ProgressReport], None]) -> SendResult:
-    """Send until the task ends, the run is stopped (Ctrl-C or ``pause``) or the sender gave up; then flush."""
+    """Send until the task ends, the run is stopped (Ctrl-C or ``pause``) or the sender gave up.
+
+    Then wait for acknowledgements.
+    """
     sent = repeated = malformed = 0
     interrupted = False
     next_report_at = run.started
@@ -284,6 +287,9 @@ def send_task(task: Task, *, sender: Sender, run: Run, on_progress: Callable[[Pr
 
 
 def _position(run: Run, sender: Sender) -> int:
-    """Everything before this index is acknowledged. The order of reading matters: packed first, then in flight."""
+    """The index before which every message is acknowledged.
+
+    The order of reading matters: packed messages first, then those in flight.
+    """
     known = [index for index in (run.oldest_packed, sender.oldest) if index is not None]
     return min([run.next_index, *known])

@@ -1,4 +1,4 @@
-"""How much was sent when, in bounded memory: counts by the moment of sending, in buckets that are merged when there are too many.
+"""How many messages were sent when, in bounded memory: counts by the moment of sending, in buckets that are merged when too many.
 
 Buckets begin a millisecond wide, so a short run is kept batch by batch. Each holds the mean moment of its messages; a run of an
 hour ends with buckets of 32 ms, about the interval of polls for visible events.
@@ -33,16 +33,16 @@ class Sends(NamedTuple):
 
 
 class Timeline:
-    """Acknowledged batches by the moment they were handed over; iterating gives them in order of time.
+    """Acknowledged batches by the moment at which they were handed over; iterating gives them in order of time.
 
     Args:
         max_buckets: buckets kept; when there are more, pairs are merged.
 
     Attributes:
-        records: messages acknowledged.
-        events: of these, messages that may be events.
-        distinct: of these, events for the first time.
-        ended: when the last acknowledgement came; None while there is none.
+        records: acknowledged messages.
+        events: acknowledged messages that may be events.
+        distinct: acknowledged events, each counted once.
+        ended: when the last acknowledgement came; None: none came yet.
     """
 
     def __init__(self, *, max_buckets: int = _MAX_BUCKETS) -> None:
@@ -61,7 +61,7 @@ class Timeline:
 
     @classmethod
     def merged(cls, timelines: Iterable[Timeline]) -> Self:
-        """What several processes sent, whose clock is the same."""
+        """The timelines of several processes with the same clock, added up."""
         made = cls()
         for timeline in timelines:
             made._widen_to(timeline.width)

@@ -34,11 +34,11 @@ def max_message_bytes(bootstrap: Sequence[str], topic: str, security: KafkaSetti
 
 
 def existing_topics(bootstrap: Sequence[str], portals: Sequence[str], security: KafkaSettings) -> tuple[str, ...]:
-    """Those of the topics of portals that exist.
+    """Those of the topics ``portals`` that exist.
 
     Raises:
         UnavailableError: no broker answers, or one refuses access.
-        ConfigurationError: none exists, or this user may see none.
+        ConfigurationError: none of the topics exists, or this user may see none.
     """
     known = topics_of(bootstrap, security, used=portals[0], timeout=_METADATA_SECONDS, option=_OPTION)
     if found := tuple(topic for topic in portals if topic in known):
@@ -63,7 +63,7 @@ def require_topic(
     create_partitions: int | None = None,
     timeout: float | None = None,
 ) -> None:
-    """Return when the topic exists; a missing one is created when ``create_partitions`` is given.
+    """Check that the topic exists; with ``create_partitions`` create a missing topic.
 
     Raises:
         UnavailableError: no broker answers, one refuses access, a leader of the topic is unreachable, or it may not be created.

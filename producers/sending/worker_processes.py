@@ -1,4 +1,4 @@
-"""Runs one task in one or several processes, each with connections and partitions of its own, and merges their results.
+"""Runs one task in one or several processes, each with its own connections and partitions, and merges their results.
 
 A partition is sent by one process, so its order holds. Every process reads the whole source and sends its part of it. They start
 together, on the machine's monotonic clock.
@@ -35,7 +35,7 @@ _POLL_SECONDS: Final = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Broker:
-    """Where to send: addresses (host:port), topic, protocol, login and authorities; ``portals``: their topics in place of one."""
+    """Where to send: addresses (host:port), topic, protocol, login and authorities; ``portals``: used instead of ``topic``."""
 
     bootstrap: tuple[str, ...]
     topic: str
@@ -43,7 +43,7 @@ class Broker:
     portals: tuple[str, ...] = ()
 
     def sender(self) -> BatchSender:
-        """A new sender.
+        """A new sender to this topic.
 
         Raises:
             UnavailableError: no broker answers, or it refuses access.
@@ -52,9 +52,9 @@ class Broker:
         return BatchSender(bootstrap=self.bootstrap, topic=self.topic, security=self.security, portals=self.portals)
 
     def topic_id(self) -> str:
-        """The id of the topic, which changes when it is deleted and created again; "" when the brokers do not tell it.
+        """The id of the topic, which changes when it is deleted and created again; "" when the brokers do not tell the id.
 
-        Topics of portals have none together: one that is created again is found by the offsets of what is sent.
+        Several topics of portals have no common id: a topic that is created again is noticed by the offsets of sent messages.
         """
         if self.portals:
             return ""
@@ -95,7 +95,7 @@ def _sent(task: Task, *, sender: BatchSender, on_progress: Callable[[ProgressRep
 
 
 def partitions_of_topic(broker: Broker) -> int:
-    """How many partitions the topic has.
+    """The number of partitions of the topic.
 
     Raises:
         UnavailableError: the broker does not answer.
@@ -138,7 +138,7 @@ def _in_processes(task: Task, *, broker: Broker, processes: int, on_progress: Ca
 def _results(
     children: dict[Connection, BaseProcess], *, stop: Event, on_progress: Callable[[ProgressReport], None]
 ) -> Iterator[SendResult]:
-    """The results of the children, as they end; reports their common progress until then."""
+    """The results of the child processes; reports their common progress until all have ended."""
     last: dict[Connection, ProgressReport] = {}
     waiting = dict(children)
     while waiting:
@@ -180,7 +180,7 @@ def _together(report: list[ProgressReport]) -> ProgressReport:
 
 
 def _child(task: Task, broker: Broker, share: tuple[int, int], results: Connection, signals: tuple[Event, Barrier]) -> None:
-    """The body of a process: sends its part and returns its result, or the error that ended it."""
+    """The body of a child process: sends its part of the task, and returns the result or the error that ended it."""
     stop, barrier = signals
     # Ctrl-C reaches the whole process group; only the parent handles it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

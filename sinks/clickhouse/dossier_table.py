@@ -151,8 +151,7 @@ class ClickHouseDossierTable:
 
         Rows are read between two reads of the index: a row that knows less than the first read, or more than the second, differs.
         A dossier with a stored change does not differ: it will be judged because of the change. Dossiers whose messages expired
-        are
-        not compared.
+        are not compared.
         """
         indexed = self._seen_of_index(f"{_beyond(after)} ", f"ORDER BY dossier LIMIT {self._compared}")
         last = indexed.column("dossier")[-1].as_py() if indexed.num_rows == self._compared else None

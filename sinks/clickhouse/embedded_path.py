@@ -2,8 +2,7 @@
 
 chDB reads its path as a URI (options follow ``?``) and as UTF-8 under any locale. For a name that chDB would read otherwise, the
 folder is opened and the path of the descriptor below /proc is given, which has a plain name and leads to exactly this folder,
-also
-after a restart with another descriptor.
+also after a restart with another descriptor.
 """
 
 from __future__ import annotations

@@ -142,4 +142,6 @@ def _applied(clickhouse: ClickHouse) -> dict[int, str]:
 def _refuse_newer(applied: Mapping[int, str], known: tuple[Migration, ...]) -> None:
     numbers = {migration.number for migration in known}
     if newer := sorted(set(applied) - numbers):
-        raise Fatal(f"The database has migration {newer[-1]:04d}, this program knows none above {max(numbers):04d}. Update the program.")
+        raise Fatal(
+            f"The database has migration {newer[-1]:04d}, this program knows none above {max(numbers):04d}. Update the program."
+        )

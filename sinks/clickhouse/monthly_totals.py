@@ -89,7 +89,7 @@ class MonthlyTotals:
         return {int(month): tuple(fingerprint) for month, *fingerprint in rows}
 
     def _count(self, month: int) -> TallyTotals:
-        """Count tallied events of a month, then stored ones: events that arrive in between appear as late, never as counted twice.
+        """Count the tallied events of a month, then stored ones; events that arrive in between appear late, never counted twice.
 
         A message that repeats an event with other contents is corrected, and counts as no event of its own.
         """

@@ -9,8 +9,8 @@ this case depends on its release, and on whether urllib3-future has replaced it.
 chunked body, after its own headers, so an answer with neither was cut off.
 
 For most reads the driver asks the server to hold the answer back until it is complete. The server then keeps the answer in a
-file.
-On a full disk it sends what fits, even nothing, with status 200. So this pool asks the server to keep such answers in memory.
+file. On a full disk it sends what fits, even nothing, with status 200. So this pool asks the server to keep such answers in
+memory.
 """
 
 from __future__ import annotations

@@ -169,8 +169,7 @@ def _correction_due(day: dt.date, acknowledged: Acknowledged | None, *, look_at_
 
     A worker writes a correction because of a message of its batch in the same dossier, and acknowledges that message after it
     recounted. So a correction need not be counted while a message of its dossier is in progress. Finding these dossiers is a scan
-    of
-    all messages.
+    of all messages.
     """
     old = OLD.format(column="written_at")
     if acknowledged is None:

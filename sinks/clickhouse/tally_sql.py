@@ -44,9 +44,8 @@ def recount_sql(bucket: Mapping[str, str], prewhere: str, where: str, *, within:
     """The query that recounts buckets: their keys, the counts, the time of the last event, and the version.
 
     The version grows with every message and with every judgement of a dossier that a correction comes from, so whatever is
-    inserted
-    last into a bucket is followed by a recount with the highest version. A bucket with messages that are all repeats counts 0.
-    Expired messages add to the version at least what they added before they expired.
+    inserted last into a bucket is followed by a recount with the highest version. A bucket with messages that are all repeats
+    counts 0. Expired messages add to the version at least what they added before they expired.
 
     Args:
         bucket: key column -> its expression on the columns of a message.

@@ -19,8 +19,7 @@ class Difference:
     """A tally that does not match the stored messages and corrections.
 
     ``stored``: the counts that all stored messages and corrections give. ``due``: the counts of those that must be tallied by
-    now.
-    ``drift``: the number of events by which the tally is outside of what the messages and corrections allow (see
+    now. ``drift``: the number of events by which the tally is outside of what the messages and corrections allow (see
     ``TallyAudit.compare``): the largest deviation of any count, and 1 when only the time of the newest event is wrong.
 
     ``bucket``: the minute (aware) or the civil day. ``procedure`` is empty except in the procedure tier. A time is None where
@@ -147,12 +146,9 @@ class TallyAudit(Protocol):
 
         Messages that need not be tallied yet: none with ``settle`` 0. With ``acknowledged``, those that the group has not
         acknowledged. Of messages that ``acknowledged`` does not cover, and of all messages without ``acknowledged``, those stored
-        within
-        the last ``settle``. ``acknowledged`` does not cover other topics and partitions, nor offsets beyond the end of the log,
-        which
-        belong to an earlier topic of the same name. Corrections that need not be tallied yet: those written within the last
-        ``settle``,
-        and with ``acknowledged`` those of a dossier with a message that need not be tallied yet.
+        within the last ``settle``. ``acknowledged`` does not cover other topics and partitions, nor offsets beyond the end of the
+        log, which belong to an earlier topic of the same name. Corrections that need not be tallied yet: those written within the
+        last ``settle``, and with ``acknowledged`` those of a dossier with a message that need not be tallied yet.
 
         A message that need not be tallied yet may count as nothing, or as what it counts as alone. A message whose correction
         need not be tallied yet may count as anything that its status allows: the tally may contain an earlier correction.
@@ -198,10 +194,8 @@ class TallyAudit(Protocol):
         """The positions (partition, offset) of those of ``messages`` that are neither stored nor dead-lettered.
 
         ``messages``: topic, partition, offset, and agency, occurred_at, event_id, dossier_code and status of the event in each
-        message
-        (null when there is none). A message counts as kept when its event is stored, or was stored until it expired, or when its
-        position
-        is that of a stored event or a dead letter.
+        message (null when there is none). A message counts as kept when its event is stored, or was stored until it expired, or
+        when its position is that of a stored event or a dead letter.
         """
         ...
 

@@ -36,9 +36,8 @@ class CatalogueStore(Protocol):
         procedure and first day is replaced. ``source``, the name of the loaded file, is stored with the load.
 
         The change is visible at once and as a whole, and durable when this returns. Loading what is stored already stores
-        nothing.
-        Of two loads at the same time the later one wins for every agency that both have. Then ``overtaken`` names these agencies,
-        for at least one of the two loads.
+        nothing. Of two loads at the same time the later one wins for every agency that both have. Then ``overtaken`` names these
+        agencies, for at least one of the two loads.
 
         Raises:
             OverlapError: two entries of one service would share a day. Nothing is stored.

@@ -37,8 +37,7 @@ class CatalogueRecounts(Protocol):
         """The dossiers of these agencies and a changed service with a message of the day with status 9 or 10 and without a level.
 
         A service is changed when the loads since the last finished recount differ in what they say about it, or one of them
-        differs from
-        the load of that recount. Dossiers whose messages are stored and not yet indexed are included.
+        differs from the load of that recount. Dossiers whose messages are stored and not yet indexed are included.
 
         Yields:
             arrays of dossier numbers, 16 bytes each.

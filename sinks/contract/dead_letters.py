@@ -176,8 +176,7 @@ class DeadLetterCheckpoint:
     """The counts of the dead-letter limit for a partition when all messages up to ``offset`` (included) were validated.
 
     ``run``: how many of the last messages were rejected without an accepted one in between. ``groups``: the latest messages,
-    oldest
-    group first, each group as (messages, rejected messages).
+    oldest group first, each group as (messages, rejected messages).
     """
 
     topic: str
@@ -192,8 +191,8 @@ class DeadLetterLimitState:
     """The stored state of the dead-letter limit for a partition below some offset.
 
     ``checkpoint``: the latest one below that offset. ``newest``: offset of the latest checkpoint of all, -1 when there is none;
-    ``newest_run``: the ``run`` of that checkpoint.
-    ``accepted_until``: messages below this offset may be dead-lettered without a limit.
+    ``newest_run``: the ``run`` of that checkpoint. ``accepted_until``: messages below this offset may be dead-lettered without a
+    limit.
     """
 
     checkpoint: DeadLetterCheckpoint | None = None

@@ -70,8 +70,7 @@ class EventStore(Protocol):
         """Check that nothing hides stored events from the recounts, and that no table deletes rows by itself.
 
         Somebody may change row policies or tables at any time. So acknowledge what a recount counted only after a call of this
-        method
-        that began when the recount had ended.
+        method that began when the recount had ended.
 
         Raises:
             Fatal: rows are hidden or deleted.

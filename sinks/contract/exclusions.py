@@ -1,7 +1,7 @@
 """Operators' decisions to exclude a dossier from the figures or to include it again, and how the index of dossiers holds them.
 
-The table of decisions is authoritative. Each decision is also a row of the index, so that each reader of a dossier there reads its
-decisions together with its messages: a *decision row* has no status, claims nothing, and makes its dossier a suspect.
+The table of decisions is authoritative. Each decision is also a row of the index, so that each reader of a dossier there reads
+its decisions together with its messages: a *decision row* has no status, claims nothing, and makes its dossier a suspect.
 """
 
 from __future__ import annotations

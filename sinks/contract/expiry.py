@@ -82,8 +82,7 @@ class ExpiredTotal:
     """How many messages and dossiers have expired so far.
 
     ``older_than``: no message at or after this time has expired; None: no message has. ``late``: messages that arrived for the
-    expired
-    dossiers afterwards.
+    expired dossiers afterwards.
     """
 
     messages: int = 0

@@ -1,11 +1,9 @@
 """Levels of the service catalogue that dossiers were counted with, and how the index of dossiers holds them.
 
 When no message of a settled dossier gives a level, the program that judges it writes the level of the catalogue into the index,
-as
-a *level note*: a row without a status that claims nothing and makes its dossier a suspect. So whoever reads the dossier later
-reads
-that level together with the messages, and never judges by an older catalogue. Of several notes about one service and day the note
-of the newest generation holds.
+as a *level note*: a row without a status that claims nothing and makes its dossier a suspect. So each later reader of the dossier
+reads that level together with the messages, and never judges by an older catalogue. Of several notes about one service and day
+the note of the newest generation holds.
 """
 
 from __future__ import annotations

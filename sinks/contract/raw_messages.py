@@ -36,8 +36,7 @@ class RawMessageReader(Protocol):
         """All messages of the dossiers of a hash shard that have a message in one of the periods.
 
         The rows are ordered by dossier, unit, time, id and status, so that the messages of one dossier are adjacent, and within
-        it
-        those of one event. A row may be returned several times.
+        it those of one event. A row may be returned several times.
 
         Yields:
             ``RAW_COLUMNS``: ``id`` as two little-endian halves (``sinks.contract.dossiers.event_id_of``), ``level`` and

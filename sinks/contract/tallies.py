@@ -53,8 +53,7 @@ class TallyTotals:
     """The number of distinct stored events, and the number of tallied events.
 
     Of the minute and the day tallies the total that deviates more from the stored events is reported, so that over-counting in
-    one
-    tier cannot hide lag in the other. Both numbers are totals: only the audit finds differences that cancel each other out.
+    one tier cannot hide lag in the other. Both numbers are totals: only the audit finds differences that cancel each other out.
     """
 
     stored: int

@@ -1,1 +1,1 @@
-"""Judges a recording without sending it: rejections, repeats, dossiers and their findings, by the rules of the worker."""
+"""Judges a recording by the rules of the worker without sending it: rejections, repeats, dossiers and their findings."""

@@ -32,19 +32,19 @@ EXAMPLES: Final = 5
 
 
 class CheckProgress(Protocol):
-    """Learns how far the check is."""
+    """Is told how much of the recording is checked, and displays it."""
 
     def begin(self, stage: str, total: int | None) -> None:
-        """A stage begins. It has so many steps, of bytes or rows; None: nobody knows, and steps are messages."""
+        """Begin a stage of ``total`` steps (bytes or rows); None: the number is not known, and steps are messages."""
         ...
 
     def update(self, done: int) -> None:
-        """So many steps of the stage are done."""
+        """Set how many steps of the stage are done."""
         ...
 
 
 class RejectedExample(NamedTuple):
-    """A rejected message: its file and line or row, and the sentence of the validator."""
+    """A rejected message: its file, its line or row, and the validator's sentence about it."""
 
     file: int
     number: int
@@ -53,13 +53,13 @@ class RejectedExample(NamedTuple):
 
 @dataclass(slots=True)
 class ReasonFound:
-    """How many messages are rejected for a reason, and the first of them."""
+    """How many messages are rejected for one reason, and the first of them as examples."""
 
     messages: int = 0
     examples: list[RejectedExample] = field(default_factory=list)
 
     def add(self, example: RejectedExample) -> None:
-        """Count a message."""
+        """Count a rejected message, and keep it if it is among the first."""
         self.messages += 1
         if len(self.examples) < EXAMPLES:
             self.examples.append(example)
@@ -67,7 +67,7 @@ class ReasonFound:
 
 @dataclass(slots=True)
 class CheckResult:
-    """What a recording contains. ``error`` ended the reading before the end of the recording; None: it was read to its end."""
+    """The result of a check. ``error``: why the reading ended before the end of the recording; None: all was read."""
 
     source: str
     messages: int = 0
@@ -81,12 +81,12 @@ class CheckResult:
 
     @property
     def rejections(self) -> int:
-        """How many messages the worker would dead-letter."""
+        """How many messages a worker would dead-letter."""
         return sum(found.messages for found in self.rejected.values())
 
     @property
     def repeats(self) -> int:
-        """Accepted messages that are an event which another message of the recording is, too."""
+        """How many accepted messages repeat an event of another message of the recording."""
         return self.accepted - self.distinct
 
     def place_of(self, example: Example | RejectedExample) -> str:
@@ -94,7 +94,7 @@ class CheckResult:
         return self.places[example.file].at(example.number)
 
     def place_fields(self, example: Example | RejectedExample) -> dict[str, Any]:
-        """File and line of an example, for programs: of a Parquet file the row."""
+        """File and line (of a Parquet file: row) of an example, as JSON values."""
         place = self.places[example.file]
         return {"file": place.name, place.unit: example.number}
 
@@ -103,10 +103,10 @@ def check(source: FileSource, *, registry: AgencyRegistry, latest: dt.datetime, 
     """Judge every message and dossier of the files.
 
     Args:
-        source: the files; they were checked.
-        registry: of the agencies.
+        source: the files, which were checked (``FileSource.check``).
+        registry: the registry of the agencies.
         latest: no event may be dated after this instant (aware).
-        progress: is told how far the check is.
+        progress: is told how much is checked.
 
     Raises:
         UnavailableError: the temporary files cannot be written.
@@ -142,9 +142,9 @@ class _Chunk:
 def _accepted_rows(
     source: FileSource, decoder: Decoder, result: CheckResult, *, latest: dt.datetime, progress: CheckProgress
 ) -> Iterator[pa.Table]:
-    """The accepted messages as tables; the rejected ones and all numbers are noted in the result.
+    """The accepted messages as tables; rejected messages and all numbers are added to ``result``.
 
-    An error of the source ends the rows and is noted, so that everything before it is judged.
+    An error of the source ends the tables and is noted in ``result``, so that everything before the error is judged.
     """
     for chunk in _chunks(source, result, progress):
         decoded = decoder.decode(chunk.values, latest=latest)

@@ -51,7 +51,7 @@ _Kinds = tuple[tuple[FindingKind, int], ...]
 
 
 class Example(NamedTuple):
-    """A dossier with a finding: the message that shows it, day and unit of the finding. Ordered by where the message stands."""
+    """A dossier with a finding: the message that shows the finding, and its day and unit. Ordered by the message's place."""
 
     file: int
     number: int  # line or row
@@ -62,13 +62,13 @@ class Example(NamedTuple):
 
 @dataclass(slots=True)
 class KindFound:
-    """How many dossiers have a kind of finding, and the first of them."""
+    """How many dossiers have a finding of one kind, and the first of them as examples."""
 
     dossiers: int = 0
     _latest_first: list[tuple[int, int, Example]] = field(default_factory=list)
 
     def add(self, example: Example) -> None:
-        """Count a dossier."""
+        """Count a dossier, and keep it if it is among the first."""
         self.dossiers += 1
         entry = (-example.file, -example.number, example)
         if len(self._latest_first) < EXAMPLES:
@@ -78,13 +78,13 @@ class KindFound:
 
     @property
     def examples(self) -> list[Example]:
-        """The first dossiers, in the order of the recording."""
+        """The first dossiers with the finding, in the order of the recording."""
         return sorted(example for _, _, example in self._latest_first)
 
 
 @dataclass(slots=True)
 class DossierJudge:
-    """Judges partitions of rows, each of which has whole dossiers; the results add up in its attributes."""
+    """Judges partitions of rows that contain whole dossiers; the results add up in the attributes."""
 
     registry: AgencyRegistry
     folder: TemporaryRows
@@ -139,7 +139,7 @@ class DossierJudge:
             self._shapes.clear()
 
     def _judged(self, table: pa.Table, dossiers: Mapping[bytes | int, range]) -> Iterator[tuple[bytes | int, range, _Kinds]]:
-        """Dossiers of a table with their findings."""
+        """The dossiers of a table, each with its findings."""
         for some in _in_groups(dossiers.items()):
             rows = np.concatenate([np.arange(rows.start, rows.stop) for _, rows in some])
             events, at = _events(table.take(pa.array(rows))), 0
@@ -148,7 +148,7 @@ class DossierJudge:
                 at += len(rows_of_one)
 
     def _kinds(self, events: Sequence[DossierEvent]) -> _Kinds:
-        """The findings about one dossier."""
+        """The findings about one dossier, given all its events."""
         positions = {id(event): position for position, event in enumerate(events)}
         return tuple(
             (finding.kind, 0 if finding.event is None else positions[id(finding.event)])
@@ -156,7 +156,7 @@ class DossierJudge:
         )
 
     def _judge_one_dossier(self, partition: Partition) -> None:
-        """Judge a dossier with more messages than fit into memory: those that its findings need are kept."""
+        """Judge a dossier with more messages than fit into memory, by the messages that decide its findings."""
         self.dossiers += 1
         self.distinct += self._count_distinct(partition)
         kept: pa.Table | None = None
@@ -202,7 +202,7 @@ def _starts(codes: pa.ChunkedArray) -> np.ndarray:
 
 
 def _dossiers(table: pa.Table, starts: np.ndarray) -> Iterator[tuple[range, bytes | None]]:
-    """The rows of each dossier, and its shape; None: an id or a time comes twice, or it has many events."""
+    """The rows of each dossier, and its shape; None instead of a shape: an id or a time occurs twice, or it has many events."""
     times = table.column("occurred_at").cast(pa.int64()).to_numpy()
     ties_before = np.concatenate([[0], np.cumsum(times[1:] == times[:-1])])
     ids, shapes, bounds = _values(table.column("event_id")), _shape_codes(table), starts.tolist()
@@ -235,7 +235,7 @@ def hashes_of_dossiers(table: pa.Table) -> np.ndarray:
 
 
 def _hashes_of_events(table: pa.Table) -> np.ndarray:
-    """The hash of what makes each row an event."""
+    """The hash of the columns that make each row an event."""
     columns = [_values(table.column(name)) for name in ("event_id", "status", "occurred_at", "agency")]
     return np.fromiter(map(hash, zip(*columns, strict=True)), dtype=np.int64, count=table.num_rows)
 
@@ -245,7 +245,7 @@ def _distinct(table: pa.Table) -> pa.Table:
 
 
 def _shape_codes(table: pa.Table) -> np.ndarray:
-    """A number for each row: what decides the findings about a dossier of which all ids and times are distinct."""
+    """A number for each row: of its columns that decide the findings about a dossier whose ids and times are all distinct."""
     agency = table.column("agency").combine_chunks().indices.to_numpy(zero_copy_only=False).astype(np.int64)
     code: np.ndarray = agency
     for name in ("service_level", "returned_by"):

@@ -1,4 +1,4 @@
-"""Rows in temporary files, divided by a hash, so that rows that belong together can be read together in bounded memory."""
+"""Rows in temporary files, divided by a hash, so that all rows of one hash can be read together in bounded memory."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ class Partition:
 
     @property
     def divisible(self) -> bool:
-        """Whether the next level of hashes can divide the rows."""
+        """Whether the rows can be divided further by the next bits of the hash."""
         return not self.of_one_hash and _BITS * (self.level + 1) < 64
 
     @property
     def of_one_hash(self) -> bool:
-        """Whether all rows belong together."""
+        """Whether all rows have one hash."""
         return self.lowest == self.highest
 
     def tables(self) -> Iterator[pa.Table]:
-        """The rows, in the pieces in which they were written.
+        """The rows of the file, in the pieces in which they were written.
 
         Raises:
             UnavailableError: the file cannot be opened.
@@ -57,16 +57,16 @@ class Partition:
                 yield pa.Table.from_batches([batch])
 
     def table(self) -> pa.Table:
-        """The rows at once."""
+        """All rows of the file as one table."""
         return pa.concat_tables(self.tables())
 
     def remove(self) -> None:
-        """Free the space."""
+        """Delete the file."""
         self.path.unlink()
 
 
 class TemporaryRows:
-    """A folder of partitions; use ``opened``."""
+    """A temporary folder of partitions; make one with ``opened``."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -75,19 +75,19 @@ class TemporaryRows:
     @classmethod
     @contextmanager
     def opened(cls) -> Iterator[TemporaryRows]:
-        """A folder below that of the system (``TMPDIR``), which is removed at the end."""
+        """Make a folder below the system's folder for temporary files (``TMPDIR``); the folder is deleted at the end."""
         with _space():
             folder = TemporaryDirectory(prefix="portalpulse-check-", ignore_cleanup_errors=True)
         with folder as name:
             yield cls(Path(name))
 
     def divided(self, tables: Iterable[pa.Table], hashed: Hash, *, level: int = 0) -> list[Partition]:
-        """Write rows to at most ``FAN_OUT`` partitions; all rows with one hash go to one of them, in their order.
+        """Write rows to at most ``FAN_OUT`` partitions; all rows with one hash go to the same partition, in their order.
 
         Args:
             tables: the rows, of one schema.
-            hashed: the hash of each row.
-            level: which bits of the hash decide.
+            hashed: computes the hash of each row.
+            level: which bits of the hash choose the partition.
 
         Raises:
             UnavailableError: the files cannot be written.

@@ -14,12 +14,12 @@ from producers.replay.checking.dossier_rows import Example
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """What a recording contains."""
+    """The report of a check: what a recording contains."""
 
     result: CheckResult
 
     def as_dict(self) -> dict[str, Any]:
-        """The report for ``--json`` and ``--report``."""
+        """The report as JSON values for ``--json`` and ``--report``."""
         result = self.result
         return {
             "source": result.source,

@@ -1,4 +1,4 @@
-"""Rows as the JSON objects that a portal would have sent, for CSV and Parquet.
+"""Turns rows of CSV and Parquet files into the JSON objects that a portal would have sent.
 
 A row with invalid values becomes a message all the same, and the worker dead-letters it with its reason. An empty cell is a
 field that was not sent.
@@ -35,8 +35,8 @@ def require_columns(found: Sequence[str], name: str, *, how: str = "") -> None:
 
     Args:
         found: the names.
-        name: of the file, for the sentence.
-        how: how they were read, for the sentence.
+        name: of the file, for the message.
+        how: how the names were read, for the message.
 
     Raises:
         ConfigurationError: a required column is missing, a column is there twice, or one would be ignored because its name
@@ -59,7 +59,7 @@ def require_columns(found: Sequence[str], name: str, *, how: str = "") -> None:
 
 
 def _letters(column: str) -> str:
-    """What tells the names of columns apart for a reader: letters and digits, without case, width, and invisible characters."""
+    """The letters and digits of a column's name without case, width and invisible characters: equal for names that look alike."""
     plain = unicodedata.normalize("NFKC", column).casefold()
     return "".join(char for char in plain if char.isalnum() and char not in _BLANK_LETTERS)
 
@@ -69,7 +69,7 @@ _MEANT: Final = {_letters(name): name for name in FIELDS}
 
 
 def message_of_row(row: dict[str, Any]) -> Message:
-    """A row as a message.
+    """The message that a portal would have sent for a row.
 
     Raises:
         UnicodeDecodeError, ValueError, TypeError: a value cannot be expressed in JSON.

@@ -1,4 +1,4 @@
-"""Events from CSV: a header line, UTF-8 with or without a byte order mark, fields between commas, semicolons, tabs or bars.
+"""Reads events from CSV: a header line, UTF-8 with or without byte order mark, fields between commas, semicolons, tabs or bars.
 
 Malformed CSV is refused with its line: an unclosed quote would otherwise swallow the rows after it.
 """
@@ -24,16 +24,16 @@ _FIX: Final = "Correct the line, or write the file again."
 
 
 def read_csv(file: BinaryIO, position: SourcePosition, *, head: bytes, delimiter: str | None) -> Iterator[Message]:
-    """The messages of a CSV; ``position`` counts its lines.
+    """The messages of a CSV file; ``position`` counts its lines.
 
     Args:
         file: the unpacked bytes.
-        position: the line that was read last, for sentences.
+        position: the line that was read last, for error messages.
         head: the first bytes, with the header.
-        delimiter: between fields; None: what the header uses.
+        delimiter: between fields; None: the one that the header uses.
 
     Raises:
-        ConfigurationError: it is not well-formed; the sentence names line and reason.
+        ConfigurationError: the CSV is not well-formed; the message names line and reason.
     """
     csv.field_size_limit(_LONGEST_FIELD)
     chosen = delimiter or delimiter_of(head) or DELIMITERS[0]
@@ -92,7 +92,7 @@ def _messages(rows: Iterator[list[str]], lines: _Lines, position: SourcePosition
 
 
 class _Lines:
-    """The lines of a CSV. A byte order mark at the beginning of a row is omitted: joined files have one in the middle."""
+    """The lines of a CSV. A byte order mark at the beginning of a line is removed: joined files have one in the middle."""
 
     def __init__(self, text: io.TextIOWrapper, position: SourcePosition) -> None:
         self._text, self._position = text, position
@@ -117,7 +117,7 @@ class _Lines:
 
 
 def _swallowed(row: list[str], delimiter: str, columns: int) -> bool:
-    """Whether a field over several lines holds what looks like a row."""
+    """Whether a field over several lines contains text that looks like a row."""
     return any(line.count(delimiter) >= columns - 1 for field in row if "\n" in field for line in field.splitlines())
 
 

@@ -1,4 +1,4 @@
-"""Recognises JSON that is not an object a line, and names the command that converts its layout."""
+"""Recognises JSON that does not have one object on each line, and names the command that converts it."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def is_object(line: bytes) -> bool:
 
 
 def is_a_document(lines: list[bytes]) -> bool:
-    """Whether the objects are elements of one JSON document.
+    """Whether the objects on the lines are elements of one JSON document.
 
-    Its first line opens it, or all objects but the first or the last have a comma beside them.
+    The document is recognised by its first line, which opens it, or by the commas beside all objects but the first or the last.
 
     Args:
-        lines: the first ones, without blanks around them; at least one is an object.
+        lines: the first lines, without blanks around them; at least one is an object.
     """
     objects = sum(map(is_object, lines))
     elements = sum(is_object(line.strip(b", \t")) for line in lines if line.startswith(b",") or line.endswith(b","))
@@ -50,7 +50,7 @@ def is_a_document(lines: list[bytes]) -> bool:
 
 
 def begins_with_whole_object(line: bytes) -> bool:
-    """Whether something follows an object on its line."""
+    """Whether the line begins with a whole object and goes on after it."""
     try:
         json.JSONDecoder().raw_decode(line.decode("utf-8", "replace"))
     except (ValueError, RecursionError):
@@ -59,7 +59,7 @@ def begins_with_whole_object(line: bytes) -> bool:
 
 
 def fault_of(line: bytes) -> tuple[str, str] | None:
-    """Why a line that is meant to be a JSON object is none, and what to do; None: it is not meant to be one by itself."""
+    """Why a line that begins like a JSON object is not one, and what to do; None: the line is not meant to be an object."""
     text = line.decode("utf-8", "replace")
     constants: list[str] = []
     lenient = json.JSONDecoder(strict=False, parse_constant=constants.append)
@@ -79,7 +79,7 @@ def fault_of(line: bytes) -> tuple[str, str] | None:
 
 
 def _fault_within(found: dict[str, object], constants: list[str]) -> tuple[str, str]:
-    """What a lenient reader takes and JSON does not."""
+    """The fault of a line that Python's JSON reader accepts although it is not JSON, and what to do."""
     if constants:
         return f"it holds {constants[0]}, which JSON does not have", "Write null in its place."
     if any("\ud800" <= character <= "\udfff" for character in json.dumps(found, ensure_ascii=False)):
@@ -94,7 +94,7 @@ def _separated_by(separator: str) -> tuple[str, str]:
 
 
 def conversion(text: bytes) -> str:
-    """The command that makes an object a line of a text that begins with an object."""
+    """The command that rewrites a text that begins with an object to one object on each line."""
     if b"\0" in text:
         return r"Convert it with `tr '\0' '\n'`."
     found = _ARRAY.search(text)

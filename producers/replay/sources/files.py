@@ -47,7 +47,7 @@ _BEYOND_ZSTD: Final = (
 
 @dataclass(slots=True)
 class _Input:
-    """A checked file: its uncompressed bytes, the first of them, and what closes it."""
+    """A checked file: its uncompressed bytes, the first of these bytes, and the function that closes it."""
 
     name: str
     file: BinaryIO
@@ -61,12 +61,12 @@ class _Input:
 
 @dataclass(frozen=True, slots=True)
 class FileSource:
-    """The events of some files, one after the other; may be iterated several times when ``repeatable``.
+    """The events of some files, one file after the other; may be iterated several times when ``repeatable``.
 
     Args:
         names: of the files; ``-`` is standard input.
-        format: of all of them; None: the content of each decides.
-        delimiter: of CSV; None: what the header uses.
+        format: the format of all files; None: the content of each decides.
+        delimiter: between CSV fields; None: the one that the header uses.
     """
 
     names: tuple[str, ...]
@@ -77,17 +77,17 @@ class FileSource:
 
     @property
     def label(self) -> str:
-        """Its name in the report."""
+        """The names of the files as the report shows them."""
         first = shown_name(self.names[0])
         return first if len(self.names) == 1 else f"{first} and {len(self.names) - 1} more"
 
     @property
     def repeatable(self) -> bool:
-        """Whether it can be read again from the start: standard input and pipes cannot."""
+        """Whether the files can be read again from the start: standard input and pipes cannot."""
         return all(is_regular(name) for name in self.names)
 
     def check(self) -> None:
-        """Check every file; one that can be read only once stays open.
+        """Check every file; a file that can be read only once stays open.
 
         Raises:
             ConfigurationError: a file cannot be read, or is not a recording of events.
@@ -106,9 +106,9 @@ class FileSource:
                 found.closing.close()
 
     def contents(self, sizes: Sequence[int] | None = None) -> tuple[Content, ...]:
-        """Size and digest of every file, which must be ``repeatable``.
+        """Size and digest of every file; the files must be ``repeatable``.
 
-        ``sizes``: read only so much of each (bytes); a file that is shorter has its own size.
+        ``sizes``: read only this many bytes of each file; a shorter file is read as a whole.
         """
         return tuple(_content(name, None if sizes is None else sizes[number]) for number, name in enumerate(self.names))
 
@@ -122,7 +122,7 @@ class FileSource:
             yield message
 
     def positioned(self) -> Iterator[tuple[Message, SourcePosition]]:
-        """Each message and where it stands: one position for each file, which the reader moves on.
+        """Each message with its place: one position object for each file, which changes as the reader goes on.
 
         Raises:
             ConfigurationError: a file cannot be read to its end; the error says how far it was read.
@@ -133,11 +133,14 @@ class FileSource:
                 yield message, position
 
     def sizes(self) -> tuple[int | None, ...]:
-        """The bytes of every file, as it is packed; None where it cannot be known."""
+        """The size of every file in bytes, as it is packed; None where the size cannot be known."""
         return tuple(Path(name).stat().st_size if is_regular(name) and Path(name).exists() else None for name in self.names)
 
     def describe(self, index: int) -> str:
-        """File and line of a message by its number in the recording (from 0), for a sentence; reads up to there."""
+        """Names file and line of a message, given by its number in the recording (from 0), in a sentence.
+
+        Reads the files up to there.
+        """
         if self.repeatable:
             left = index
             for number, name in enumerate(self.names):
@@ -177,8 +180,8 @@ class FileSource:
         """Open a file and check its beginning.
 
         Raises:
-            ConfigurationError: it cannot be read, or is not a recording of events.
-            UnavailableError: its temporary copy cannot be written.
+            ConfigurationError: the file cannot be read, or is not a recording of events.
+            UnavailableError: the file's temporary copy cannot be written.
         """
         packing: Packing | None = None
         shown = shown_name(name)
@@ -226,10 +229,10 @@ def _ndjson(file: BinaryIO, position: SourcePosition) -> Iterator[Message]:
 
 
 def _content(name: str, limit: int | None) -> Content:
-    """Size and digest of the first ``limit`` bytes of a file; None: of all.
+    """Size and digest of the first ``limit`` bytes of a file; None: of all bytes.
 
     Raises:
-        ConfigurationError: it cannot be read.
+        ConfigurationError: the file cannot be read.
     """
     digest, size = hashlib.blake2b(digest_size=16), 0
     try:
@@ -249,7 +252,7 @@ def _changed(position: SourcePosition) -> ConfigurationError:
 
 
 def _broken(position: SourcePosition, packing: Packing | None, error: Exception) -> ConfigurationError:
-    """The error that ended the reading, and how far it was read."""
+    """The error to raise when reading ended early: why, and how far the file was read."""
     cut_off = isinstance(error, EOFError) or "Truncated" in str(error) or "ended before" in str(error)
     remedy = "Copy or download it again."
     if isinstance(error, OSError) and error.strerror:

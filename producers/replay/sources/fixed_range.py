@@ -1,4 +1,4 @@
-"""A range of a topic with known offsets: it can be counted and read again, and ends when the topic is another one."""
+"""A range of a topic with known offsets: it can be read again, and reading fails when the topic was replaced."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class RangeGoneError(UnavailableError):
 
 
 class TopicRange(Protocol):
-    """What a fixed range reads (``producers.replay.sources.kafka_range``)."""
+    """The topic and the read functions that a fixed range needs (``producers.replay.sources.kafka_range``)."""
 
     @property
     def topic(self) -> str:
@@ -28,7 +28,7 @@ class TopicRange(Protocol):
 
     @property
     def label(self) -> str:
-        """Its name in the report."""
+        """The name of the range in the report."""
         ...
 
     def topic_id(self) -> str:
@@ -54,20 +54,20 @@ class FixedRange:
 
     @property
     def label(self) -> str:
-        """Its name in the report."""
+        """The name of the range in the report."""
         return self.source.label
 
     @property
     def total(self) -> int:
-        """Offsets in the range; a compacted or transactional topic holds fewer messages."""
+        """The number of offsets in the range; a compacted or transactional topic holds fewer messages."""
         return sum(end - begin for begin, end in self.ranges.values())
 
     def describe(self, index: int) -> str:
-        """A message by its number (from 0), for a sentence."""
+        """Names a message by its number (from 0) in a sentence."""
         return f"{self.label}, message {index + 1:,}"
 
     def __call__(self) -> Iterator[Message]:
-        """The messages, merged by time of writing. Now and then, and at the end, the topic must still be the same one."""
+        """The messages, merged by time of writing. From time to time, and at the end, checks that the topic was not replaced."""
         check_at = time.monotonic() + _IDENTITY_SECONDS
         for message in self.source.read(self.ranges):
             if time.monotonic() >= check_at:
@@ -77,7 +77,11 @@ class FixedRange:
         self.require_same_topic("this replay")
 
     def require_beginning(self, position: int) -> None:
-        """Raises: RangeGoneError: the log has lost the beginning of the range, so ``position`` is not found again."""
+        """Check that the log still has the beginning of the range.
+
+        Raises:
+            RangeGoneError: the log has lost the beginning, so it is unknown which messages ``position`` counts.
+        """
         first = self.source.first_offsets()
         for number, (begin, end) in sorted(self.ranges.items()):
             low = first.get(number, end)
@@ -91,7 +95,11 @@ class FixedRange:
                 )
 
     def require_same_topic(self, reader: str) -> None:
-        """Raises: RangeGoneError: the topic is another one of the same name than when the range was fixed."""
+        """Check that the topic was not replaced since the range was fixed.
+
+        Raises:
+            RangeGoneError: the topic was deleted and created again.
+        """
         now = self.source.topic_id() if self.topic_id else ""
         if now and now != self.topic_id:
             raise RangeGoneError(

@@ -73,11 +73,11 @@ def format_of(head: bytes, name: str, *, wanted: Format | None = None) -> Format
 
     Args:
         head: its first bytes, unpacked; all of them when they are fewer than ``HEAD_BYTES``.
-        name: of the file, for the sentence.
+        name: of the file, for the message.
         wanted: the format that the user names; None: the content decides.
 
     Raises:
-        ConfigurationError: it is none of the formats.
+        ConfigurationError: the recording has none of the formats.
     """
     ending = _ending(name)
     if head.startswith(b"PAR1"):
@@ -93,14 +93,14 @@ def format_of(head: bytes, name: str, *, wanted: Format | None = None) -> Format
 
 
 def without_marks(line: bytes) -> bytes:
-    """A line without byte order marks at its beginning. Tools add another one to a file that has one."""
+    """A line without byte order marks at its beginning; there can be several, since tools add one to a file that has one."""
     while line.startswith(BOM):
         line = line.removeprefix(BOM)
     return line
 
 
 def delimiter_of(head: bytes) -> str | None:
-    """The delimiter with which the header has every column that an event needs; None: there is none."""
+    """The delimiter by which the header has every column that an event needs; None: there is none."""
     line = header_line(head)
     if line is None:
         return None
@@ -138,7 +138,7 @@ def _of_text(head: bytes, ending: str) -> Format | None:
 
 
 def _lines(head: bytes) -> Iterator[bytes]:
-    """The lines that are not blank; the last one only when it is whole, or the only one."""
+    """The lines that are not blank; the last one only when it ends with a line feed, or is the only one."""
     lines = head.split(b"\n")
     if len(head) >= HEAD_BYTES and len(lines) > 1:
         del lines[-1]

@@ -1,4 +1,4 @@
-"""Events from a range of a Kafka topic, by offsets or by times, in one order that is the same every time.
+"""Reads events from a range of a Kafka topic, by offsets or by times, always in the same order.
 
 Partitions are merged by the time their messages were written, then by partition and offset, so that a stopped replay can resume.
 No offset is committed.
@@ -55,7 +55,7 @@ def _reader(bootstrap: tuple[str, ...], security: KafkaSettings) -> RangeConsume
 class Bounds:
     """Where to begin and where to end, in every partition: offsets, or times in epoch milliseconds; the end is excluded.
 
-    None: the first and the last message when the replay starts.
+    None as begin: the first message; None as end: the last message when the replay starts.
     """
 
     from_offset: int | None = None
@@ -70,7 +70,7 @@ class Bounds:
 
 
 class _Read(NamedTuple):
-    """A message behind the values that order the merge."""
+    """A message, preceded by the values that order the merge."""
 
     written: int
     partition: int
@@ -101,7 +101,7 @@ class KafkaRange:
 
     @property
     def label(self) -> str:
-        """Its name in the report."""
+        """The name of the range in the report."""
         return f"topic {self.topic}"
 
     def ranges(self) -> dict[int, tuple[int, int]]:
@@ -131,7 +131,7 @@ class KafkaRange:
         return {number: low for number, (low, _) in self._answered()[0].items()}
 
     def _answered(self) -> tuple[dict[int, tuple[int, int]], dict[int, int], dict[int, int]]:
-        """``_offsets``, once every partition has a leader."""
+        """The result of ``_offsets``, asked again until every partition has a leader."""
         partitions = self._partitions()
         with self._opened() as opened:
             until = time.monotonic() + _ANSWER_SECONDS
@@ -271,7 +271,7 @@ class KafkaRange:
 
 
 def _messages(found: Sequence[Any]) -> tuple[list[Any], int | None]:
-    """The messages of an answer, and the end of the log when it was reached; any other error is raised."""
+    """The messages of an answer, and the end of the log when it was reached. Any error in the answer is raised."""
     messages, log_end = [], None
     for message in found:
         error = message.error()
@@ -285,7 +285,7 @@ def _messages(found: Sequence[Any]) -> tuple[list[Any], int | None]:
 
 
 class _Opened:
-    """A consumer and its error reports, as a context manager."""
+    """A consumer and the errors that it reported, as a context manager."""
 
     def __init__(self, consumer: Any, reports: Reports) -> None:
         self.consumer = consumer

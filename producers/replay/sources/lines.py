@@ -1,4 +1,4 @@
-"""Events as lines of JSON, from files, standard input and the running process."""
+"""Reads events as lines of JSON, from files, standard input and the running process."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def message_of(line: bytes) -> Message:
 
 
 def milliseconds(text: str) -> int:
-    """Epoch milliseconds of a time with an offset; 0 when it is none."""
+    """Epoch milliseconds of a time with an offset; 0 when the text is not such a time."""
     try:
         instant = dt.datetime.fromisoformat(text)
         return int(instant.timestamp() * 1000) if instant.tzinfo is not None else 0

@@ -1,4 +1,4 @@
-"""Opens recorded files, and tells whether they can be read again and are the same."""
+"""Opens recorded files, and tells whether they can be read again and whether they have changed."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _COPIED_AT_ONCE: Final = 1 << 20
 
 
 def opened_file(name: str) -> AbstractContextManager[BinaryIO]:
-    """A file or standard input, opened.
+    """Open a file or standard input (``-``).
 
     Raises:
-        ConfigurationError: there is none, or it is a folder.
+        ConfigurationError: there is no such file, or it is a folder.
     """
     if name == STDIN:
         if sys.stdin is None or sys.stdin.closed:  # as cron and services start programs
@@ -73,7 +73,10 @@ def _discard(file: IO[bytes]) -> None:
 
 
 def is_regular(name: str) -> bool:
-    """Whether a file can be read again. A missing file is reported when it is opened."""
+    """Whether the name is a regular file, which can be read again.
+
+    Also True for a missing one, which is reported when it is opened.
+    """
     try:
         return name != STDIN and stat.S_ISREG(Path(name).stat().st_mode)
     except OSError:
@@ -81,7 +84,7 @@ def is_regular(name: str) -> bool:
 
 
 def identity(name: str) -> object:
-    """The same for two names of one pipe."""
+    """A value that is the same for two names of one pipe."""
     try:
         found = os.fstat(sys.stdin.fileno()) if name == STDIN else Path(name).stat()
     except (OSError, ValueError, AttributeError):  # a standard input that is closed, or no file of the system
@@ -90,7 +93,7 @@ def identity(name: str) -> object:
 
 
 def signature(file: BinaryIO) -> tuple[int, int, int]:
-    """What changes when a file is written to or replaced."""
+    """A value that changes when the file is written to or replaced."""
     found = os.fstat(file.fileno())
     return found.st_ino, found.st_size, found.st_mtime_ns
 

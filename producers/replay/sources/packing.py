@@ -1,4 +1,4 @@
-"""Decompresses gzip, zstd, xz and bzip2, in one or several members. The first bytes decide, not the name."""
+"""Decompresses gzip, zstd, xz and bzip2 of one or several members. The first bytes tell the compression, not the file's name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BLOCK_BYTES: Final = 1 << 16
 
 
 class Packing(NamedTuple):
-    """One way of packing: its first bytes, the endings of its files, and how its stream is opened."""
+    """A compression: the first bytes of its files, the endings of their names, and the function that opens its stream."""
 
     name: str
     magic: bytes
@@ -58,7 +58,7 @@ ENDINGS: Final = {ending: packing.name for packing in PACKINGS for ending in pac
 
 
 def packing_of(head: bytes) -> Packing | None:
-    """The compression of data that begin with ``head``; None: none, or an unknown one."""
+    """The compression of data that begin with ``head``; None: uncompressed, or unknown."""
     return next((packing for packing in PACKINGS if head.startswith(packing.magic)), None)
 
 
@@ -68,7 +68,7 @@ def unpacked(file: BinaryIO, packing: Packing) -> BinaryIO:
 
 
 def peeked(file: BinaryIO) -> tuple[bytes, BinaryIO]:
-    """The first bytes of a stream, and the stream with these bytes still in it.
+    """The first bytes of a stream, and a stream that begins with these bytes again.
 
     Returns after a whole line, ``HEAD_BYTES`` or the end, so that a pipe whose writer pauses does not block it.
 
@@ -109,8 +109,8 @@ class _Decompressor(Protocol):
 class _Members(io.RawIOBase):
     """The unpacked bytes of all members of a packed file.
 
-    The readers of the standard library ignore anything after a member that does not begin another one, and so drop the rest of a
-    damaged file. Here only zero bytes are padding, as xz and tapes write them; anything else is an error.
+    The readers of the standard library ignore data after a member that do not begin another member, and so drop the rest of a
+    damaged file. Here only zero bytes count as padding, as xz and tapes write them; any other data raise an error.
     """
 
     def __init__(self, file: BinaryIO, start: Callable[[], _Decompressor]) -> None:
@@ -127,7 +127,7 @@ class _Members(io.RawIOBase):
         return len(data)
 
     def _unpacked(self, max_bytes: int) -> bytes:
-        """The next bytes; none at the end."""
+        """The next unpacked bytes; empty at the end."""
         while True:
             if self._member is None:
                 if not self._next_member():
@@ -155,7 +155,7 @@ class _Members(io.RawIOBase):
 
 
 class _Prefixed(io.RawIOBase):
-    """A stream with some bytes put back before it."""
+    """A stream with some bytes put before it."""
 
     def __init__(self, head: bytes, file: BinaryIO) -> None:
         self._head, self._file = memoryview(head), file

@@ -24,7 +24,7 @@ _UNREADABLE: Final = (pa.ArrowException, OverflowError, ValueError, TypeError)
 
 
 def opened_parquet(file: BinaryIO, name: str) -> pq.ParquetFile:
-    """A Parquet file with the columns of events.
+    """Open a Parquet file that has the columns of events.
 
     Raises:
         ConfigurationError: it is not a Parquet file, lacks a column, or has times without a time zone.
@@ -43,7 +43,7 @@ def opened_parquet(file: BinaryIO, name: str) -> pq.ParquetFile:
 
 
 def _require_zones(schema: Any, name: str) -> None:
-    """Refuse times of an unknown clock. Most are local; read as UTC they would move to another hour, and often to another day.
+    """Refuse times without a time zone. Most are local; read as UTC they would move to another hour, and often to another day.
 
     Raises:
         ConfigurationError: a column of instants has no time zone.

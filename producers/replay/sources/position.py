@@ -1,4 +1,4 @@
-"""The position of a reader in its file, for errors about what follows it and for sentences about a message."""
+"""The position of a reader in its file, for errors and sentences about a message."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 @dataclass(slots=True)
 class SourcePosition:
-    """The line or row ``number`` of the file ``name`` that was read last; 0: none was read."""
+    """The line or row ``number`` of the file ``name`` that was read last; 0: no line was read."""
 
     name: str
     unit: str = "line"
@@ -19,10 +19,10 @@ class SourcePosition:
         return self.at(self.number)
 
     def at(self, number: int) -> str:
-        """Another line or row of the same file, for a sentence."""
+        """Names another line or row of the same file in a sentence."""
         return f"{self.name}, {self.unit} {number:,}"
 
     @property
     def bytes_read(self) -> int:
-        """How far the file was read (bytes, as it is packed); 0 where it cannot say."""
+        """How many bytes of the packed file were read; 0 where the number is not known."""
         return 0 if self.file is None else self.file.tell()

@@ -27,11 +27,11 @@ class RawTable:
 
     @property
     def label(self) -> str:
-        """Its name in the report."""
+        """The name of the source in the report."""
         return f"raw table of {self.url}"
 
     def describe(self, index: int) -> str:
-        """A message by its number (from 0), for a sentence."""
+        """Names a message by its number (from 0) in a sentence."""
         return f"{self.label}, message {index + 1:,}"
 
     def __call__(self) -> Iterator[Message]:

@@ -13,7 +13,7 @@ from producers.replay.transforms.rewriting import local_text, rewritten
 
 
 def rebased(message: Message, loop: int, *, start: int, after: float) -> Message:
-    """The message dated ``start`` (epoch milliseconds) plus ``after`` seconds; its id follows from the old one and the start."""
+    """The message dated ``start`` (epoch milliseconds) plus ``after`` seconds; its new id follows from old id, loop and start."""
     if message.key is None or message.value is None:
         return message
     at = start + int(after * 1000)

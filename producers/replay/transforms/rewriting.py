@@ -24,7 +24,7 @@ _DECODER: Final = msgspec.json.Decoder(_Fields)
 
 
 def rewritten(value: bytes, *, label: str | None = None, at: int | None = None) -> bytes:
-    """The message with its id derived under ``label`` and its time set to ``at`` (epoch milliseconds); None leaves it.
+    """The message with its id derived under ``label`` and its time set to ``at`` (epoch milliseconds); None leaves id or time.
 
     A message that is not an event is returned unchanged: the worker validates messages.
     """
@@ -50,6 +50,6 @@ def rewritten(value: bytes, *, label: str | None = None, at: int | None = None) 
 
 
 def local_text(milliseconds: int) -> str:
-    """An instant as events carry it: Vietnamese time with milliseconds and offset."""
+    """The text of an instant as events carry it: Vietnamese time with milliseconds and offset."""
     seconds, rest = divmod(milliseconds, 1000)
     return f"{dt.datetime.fromtimestamp(seconds, VIETNAM):%Y-%m-%dT%H:%M:%S}.{rest:03d}+07:00"

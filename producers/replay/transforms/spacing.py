@@ -1,4 +1,4 @@
-"""When each message of a replay is due, in seconds after its start: by the recording, at a fixed rate, or at once."""
+"""When each message of a replay is due, in seconds after its start: spaced as in the recording, at a fixed rate, or at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from producers.replay.transforms.loops import RepeatedMessage
 
 
 class Due(NamedTuple):
-    """A message of a loop and when it is due: seconds after the start of the replay."""
+    """A message of a loop, and when it is due: seconds after the start of the replay."""
 
     repeated: RepeatedMessage
     after: float
@@ -20,8 +20,8 @@ class Due(NamedTuple):
 class Spacing:
     """Original spacing divided by ``speed``, or ``rate`` messages a second; neither: everything is due at once.
 
-    ``valid_times``: earliest and latest time (epoch milliseconds) that an event can have; another time
-    counts as missing. Without this bound, one event of the year 9999 would delay everything after it until then.
+    ``valid_times``: earliest and latest time (epoch milliseconds) that an event can have; another time counts as missing. Without
+    this bound, one event of the year 9999 would delay everything after it until then.
     """
 
     speed: float | None = None
@@ -34,7 +34,7 @@ class Spacing:
 
     @property
     def unpaced(self) -> bool:
-        """Whether everything is due at once."""
+        """Whether all messages are due at once."""
         return self.speed is None and self.rate is None
 
     def due(self, repeated: Iterable[RepeatedMessage]) -> Iterator[Due]:
@@ -69,7 +69,7 @@ class DueQueue:
     """Messages that are taken when they are due. Times count from the first message, which is due at once.
 
     Attributes:
-        next_due: when the next message is due; None while more is due or none is left.
+        next_due: when the next message is due; None while another message is due now, or none is left.
     """
 
     def __init__(self, due: Iterable[Due]) -> None:

@@ -37,7 +37,7 @@ def ended(site, *words, **changes):
     ("words", "key", "expected"),
     [
         (PRODUCING, METADATA, ("is not a Kafka broker: its answer cannot be read. Correct --bootstrap or PORTALPULSE_", 2)),
-        (PRODUCING, PRODUCE, ("messages were not delivered: an answer about them is not one of a Kafka broker", 1)),
+        (PRODUCING, PRODUCE, ("messages were not delivered: an answer about the messages did not come from a Kafka broker", 1)),
         pytest.param(
             (*PRODUCING, "--topic", "other", "--create-topic"),
             CREATE_TOPICS,

@@ -67,5 +67,7 @@ def test_a_later_release_migrates_while_workers_count(chain):
         found = chain.command(*name.split(), *ARGUMENTS[name])
         assert found.returncode == 2, name
         assert found.stderr.count("\n") == 1, (name, found.stderr)
-        assert f"has migration {NEXT:04d}, this program knows none above {NEXT - 1:04d}. Update the program." in found.stderr, name
+        assert f"has migration {NEXT:04d}, this program knows none above {NEXT - 1:04d}. Update the program." in found.stderr, (
+            name
+        )
     assert state(chain.server, chain.database) == before
