@@ -1,4 +1,4 @@
-"""``portalpulse alerts``: rules, routes and recipients, and what a message would look like and to whom it would go."""
+"""``portalpulse alerts``: writes rules and routes, checks recipients, and shows what a message would say and who would get it."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ HeartbeatOption = Annotated[
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands to the command line."""
+    """Add the commands of ``portalpulse alerts`` to the command line."""
     alerts = typer.Typer(no_args_is_help=True, help="Alert rules, routes, recipients and messages.")
     for command in (build, check, render, example, simulate):
         alerts.command(command.__name__)(command)
@@ -68,10 +68,10 @@ def register(app: typer.Typer) -> None:
 
 
 def directory_of(settings: Settings, file: Path | None) -> Directory:
-    """The recipients of a file, or of the one in the settings.
+    """The recipients in ``file``, or in the file that the settings name.
 
     Raises:
-        ConfigurationError: there is none, or something in it is wrong.
+        ConfigurationError: neither names a file, or something in the file is wrong.
     """
     path = file or (Path(settings.notify.recipients_file) if settings.notify.recipients_file else None)
     if path is None:
@@ -241,7 +241,7 @@ def send_test(
 
 
 def _limit(rate: Fraction) -> Fraction:
-    """The threshold of the ladder that a rate falls below."""
+    """The threshold that a rate falls below: 5 % for a rate below 5 %, else 10 %."""
     return Fraction(1, 20) if rate < Fraction(1, 20) else Fraction(1, 10)
 
 

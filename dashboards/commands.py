@@ -1,4 +1,4 @@
-"""The commands of this folder: name -> the module that registers it."""
+"""The commands of ``dashboards``: name -> the module that registers the command."""
 
 from __future__ import annotations
 

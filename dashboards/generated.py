@@ -1,4 +1,4 @@
-"""Committed files that code generates: writing them, and finding those that are out of date."""
+"""Writes committed files that code generates, and finds those that are out of date."""
 
 from __future__ import annotations
 
@@ -25,10 +25,12 @@ def outdated_files(texts: Mapping[Path, str]) -> list[Path]:
 
 
 def require_unchanged(changed: Sequence[Path], *, rebuild: str) -> None:
-    """Say that files are unchanged.
+    """Raise an error if ``changed``, the generated files that are out of date, is not empty.
+
+    Otherwise print that all are current.
 
     Raises:
-        ConfigurationError: some are out of date; names them and the command that regenerates them.
+        ConfigurationError: there are such files; the message names them and ``rebuild``, the command that regenerates them.
     """
     if changed:
         names = ", ".join(path.name for path in changed)

@@ -1,4 +1,4 @@
-"""``portalpulse boards``: the Grafana boards as files, and on a server."""
+"""``portalpulse boards``: writes the Grafana boards as files, and pushes them to a Grafana server."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from domain.errors import ConfigurationError
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands to the command line."""
+    """Add the commands of ``portalpulse boards`` to the command line."""
     app.add_typer(_boards(), name="boards")
 
 
@@ -23,7 +23,7 @@ def _boards() -> typer.Typer:
     @boards.command("render")
     def render(
         out: Annotated[
-            Path, typer.Option("--out", metavar="DIR", help="Where they go; default: the folder of the committed files.")
+            Path, typer.Option("--out", metavar="DIR", help="Folder to write into; default: the folder of the committed files.")
         ] = grafana.COMMITTED,
     ) -> None:
         """Write the boards as JSON files, for provisioning or for an import in the browser.

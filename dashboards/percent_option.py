@@ -9,10 +9,10 @@ from domain.errors import ConfigurationError
 
 
 def percent(text: str, *, option: str) -> Fraction:
-    """A rate from 0 to 1.
+    """A rate from 0 to 1 from the text of an option in percent.
 
     Raises:
-        ConfigurationError: the text is not one; names the option.
+        ConfigurationError: the text is not a rate; the message names the option.
     """
     if not re.fullmatch(r"\d{1,3}([.,]\d{1,6})?\s*%?", text, re.ASCII) or Fraction(_plain(text)) > 100:
         raise ConfigurationError(

@@ -1,4 +1,4 @@
-"""``portalpulse relay`` and ``portalpulse watchdog``: the processes that bring alerts, and their absence, to people."""
+"""``portalpulse relay`` sends alerts to people; ``portalpulse watchdog`` tells people when alerting has fallen silent."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LOOK_SECONDS = 1.0
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands to the command line."""
+    """Add the commands ``relay`` and ``watchdog`` to the command line."""
     app.command("relay")(relay)
     app.command("watchdog")(watchdog)
 
@@ -138,7 +138,7 @@ def watchdog(
 
 
 def _until_stopped() -> None:
-    """Returns after Ctrl-C or SIGTERM."""
+    """Wait for Ctrl-C or SIGTERM."""
     try:
         with stopped_by_signals():
             threading.Event().wait()

@@ -1,4 +1,4 @@
-"""Checks of addresses that users give."""
+"""Checks addresses that users give."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Writes rules and routes into one folder that can be copied to the machines of Prometheus and Alertmanager.
 
-The files contain no path of this machine. Anything that Alertmanager or Prometheus would refuse is refused here.
+The files contain no path of this machine. Whatever Alertmanager or Prometheus would refuse raises an error here.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ def write_bundle(folder: Path, *, config: str, rules: RuleTiming) -> list[Path]:
 
 
 def check_address(url: str, *, option: str) -> None:
-    """Return when Alertmanager accepts ``url`` as the address of a webhook.
+    """Check that Alertmanager accepts ``url`` as the address of a webhook.
 
     Raises:
-        ConfigurationError: it would not.
+        ConfigurationError: Alertmanager would refuse the address.
     """
     if not is_http_url(url) or not url.isprintable() or " " in url:
         raise ConfigurationError(
@@ -55,7 +55,7 @@ def verify_bundle(folder: Path) -> tuple[list[str], list[str]]:
     """Check the written files with amtool and promtool; returns the programs that ran and those that are not installed.
 
     Raises:
-        ConfigurationError: one of them rejects a file; the message contains its reason.
+        ConfigurationError: one of the programs rejects a file; the message contains its reason.
     """
     commands: dict[str, Sequence[str | Path]] = {"amtool": ("check-config", folder / _CONFIG)}
     if rules := sorted((folder / "rules").glob("*.yml")):

@@ -1,6 +1,6 @@
 """Writes alertmanager.yml: which alerts go to which receiver, after which time, and which alerts inhibit others.
 
-With a recipients file the routes lead over the relay to people (``routes``). Without one every alert goes to one webhook. The
+With a recipients file the alerts go through the relay to people (``routes``). Without one every alert goes to one webhook. The
 committed file is made from the example of a recipients file.
 """
 
@@ -42,10 +42,10 @@ _EXAMPLE_DAY = dt.date(2026, 1, 1)
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes repeated parts in full instead of as anchors, which is easier to read."""
+    """A YAML writer that writes repeated parts in full instead of as anchors, which is easier to read."""
 
     def ignore_aliases(self, data: object) -> bool:
-        """No value is written as an alias."""
+        """Always True: no value is written as an alias."""
         del data
         return True
 
@@ -55,7 +55,7 @@ def _text(config: dict[str, Any]) -> str:
 
 
 def render(*, timing: AlertTiming, webhook_url: str) -> str:
-    """An alertmanager.yml with one webhook for every alert except the heartbeat."""
+    """The text of an alertmanager.yml with one webhook for every alert except the heartbeat."""
     hooks = [{"url": webhook_url, "send_resolved": True}]
     agencies = {
         "matchers": ['scope="agency"'],
@@ -94,7 +94,7 @@ def render_routes(
     terminal_url: str | None = None,
     token_file: str | None = None,
 ) -> str:
-    """An alertmanager.yml for the people of a recipients file; see ``routes.routed_config``."""
+    """The text of an alertmanager.yml for the people of a recipients file; see ``routes.routed_config``."""
     return _text(
         routed_config(
             directory,
@@ -114,7 +114,7 @@ def write_config(path: Path, *, webhook_url: str, timing: AlertTiming) -> None:
 
 
 def example() -> str:
-    """The example; its addresses are placeholders."""
+    """The text of the committed example of alertmanager.yml; its addresses are placeholders."""
     return render_routes(
         read_recipients(EXAMPLE, AgencyRegistry.packaged(), day=_EXAMPLE_DAY),
         timing=AlertTiming.production(),
@@ -124,10 +124,10 @@ def example() -> str:
 
 
 def write_committed() -> list[Path]:
-    """Overwrite the committed example."""
+    """Overwrite the committed example; returns its path."""
     return write_files({COMMITTED: example()})
 
 
 def changed_files() -> list[Path]:
-    """Committed files that are out of date."""
+    """The committed files that are out of date."""
     return outdated_files({COMMITTED: example()})

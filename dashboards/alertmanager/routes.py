@@ -1,7 +1,7 @@
-"""The routes from a recipients file: which receiver gets an alert, grouped how, muted by which fault of the pipeline.
+"""Builds the routes from a recipients file: which receiver gets an alert, how alerts are grouped, which inhibit others.
 
-Every receiver posts to the relay, one address for each recipient and channel, so that Alertmanager repeats what failed and
-nothing else. The file that Alertmanager reads holds no password, token or address of a person.
+Every receiver posts to the relay, at one address for each recipient and channel, so that Alertmanager repeats only the deliveries
+that failed. The file that Alertmanager reads holds no password, token or address of a person.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def agency_receiver(code: str) -> str:
 
 
 def escalation_receiver(code: str, after: dt.timedelta) -> str:
-    """The name of the receiver for the superiors of an agency who are told after some time."""
+    """The name of the receiver for the superiors of an agency's recipients who are told after the time ``after``."""
     return f"superior-{code}-{duration(int(after.total_seconds()))}"
 
 
@@ -60,15 +60,16 @@ def routed_config(
     terminal_url: str | None = None,
     token_file: str | None = None,
 ) -> dict[str, Any]:
-    """The configuration as Alertmanager reads it, as a mapping.
+    """The configuration of Alertmanager, as a mapping.
 
     Args:
         directory: the recipients.
         timing: waits and repeats.
         relay_url: address of the relay, without a path.
         heartbeat_url: address of ``portalpulse watchdog``; None: the heartbeat is dropped.
-        terminal_url: a webhook that gets every alert at once and apart, such as the terminal of ``portalpulse up``.
-        token_file: where Alertmanager finds the token of deliveries to relay and watchdog; None: it sends none.
+        terminal_url: a webhook that gets every alert at once and ungrouped, such as the terminal of ``portalpulse up``; None:
+            none.
+        token_file: file from which Alertmanager reads the token for relay and watchdog; None: it sends no token.
     """
     hooks = _Hooks(directory, relay_url.rstrip("/"), token_file)
     escalations = {code: _escalations(directory, keys) for code, keys in directory.agencies.items()}
@@ -100,7 +101,7 @@ def routed_config(
 
 
 def base_route(receiver: str, timing: AlertTiming) -> dict[str, Any]:
-    """The root of the tree, which gets what no other route takes."""
+    """The root of the tree of routes, which gets every alert that no other route takes."""
     return {
         "receiver": receiver,
         "group_by": ["alertname"],
@@ -111,7 +112,7 @@ def base_route(receiver: str, timing: AlertTiming) -> dict[str, Any]:
 
 
 def inhibitions() -> list[dict[str, Any]]:
-    """Which alerts mute others. The heartbeat (scope="meta") is never muted."""
+    """The inhibition rules: which alerts mute others. The heartbeat (scope="meta") is never muted."""
     rules: list[dict[str, Any]] = [
         {
             "source_matchers": ['scope="pipeline"', f'alertname=~"{"|".join(MUTING_FAULTS)}"'],
@@ -144,7 +145,7 @@ def inhibitions() -> list[dict[str, Any]]:
 
 
 class _Hooks:
-    """The webhooks to the relay of some recipients."""
+    """The webhooks through which the relay gets the messages for some recipients."""
 
     def __init__(self, directory: Directory, relay_url: str, token_file: str | None) -> None:
         self._directory, self._relay, self._token_file = directory, relay_url, token_file
@@ -188,7 +189,7 @@ def _pipeline_route(timing: AlertTiming) -> dict[str, Any]:
 
 
 def _operations_route(timing: AlertTiming) -> dict[str, Any]:
-    """Operations see every agency alert: eighty agencies at once are one message."""
+    """The route of operations for alerts on agencies: one group for each alert name, so that eighty agencies are one message."""
     return {
         "matchers": ['scope="agency"'],
         "receiver": OPERATIONS_AGENCIES,
@@ -227,7 +228,7 @@ def _agency_route(
 
 
 def _escalations(directory: Directory, keys: Sequence[str]) -> dict[dt.timedelta, tuple[str, ...]]:
-    """The superiors of an agency's recipients by the time after which they are told, who are not told at once anyway."""
+    """Time -> the superiors who are told after it, of an agency's recipients; without those who are told at once anyway."""
     found: dict[dt.timedelta, tuple[str, ...]] = {}
     for key in keys:
         escalation = directory.person(key).escalation

@@ -1,4 +1,4 @@
-"""Grouping, waiting and repeat times of Alertmanager in one object. Production and demo differ only in these.
+"""The grouping, waiting and repeat times of Alertmanager in one object. Production and demo differ only in these.
 
 Durations are whole seconds.
 """
@@ -11,7 +11,7 @@ from typing import Self
 
 @dataclass(frozen=True, slots=True)
 class AlertTiming:
-    """Waiting times of the routes; the defaults are those of production."""
+    """The waiting times of the routes; the defaults are those of production."""
 
     #: Alerts that arrive within this time of each other are sent in one message.
     group_wait_seconds: int = 30
@@ -54,7 +54,7 @@ class AlertTiming:
 
     @classmethod
     def demo(cls) -> Self:
-        """Each agency's alert is sent separately and within two seconds."""
+        """The timing of the demo: each agency's alert is sent separately and within two seconds."""
         return cls(
             group_wait_seconds=1,
             group_interval_seconds=5,

@@ -1,4 +1,4 @@
-"""A board from rows of panels: places on the grid, links to other boards, annotations of alerts, the banner about old data."""
+"""Builds a board from rows of panels, with links to other boards, annotations of alerts, and the banner about old data."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _RUNBOOK: Final = "${portalpulse}/runbook/vi#${__value.raw}"
 
 
 def to_agency(code: str) -> tuple[str, str]:
-    """A link of a cell to the board of an agency; ``code`` is the column that has its code."""
+    """A link from a table cell to the board of an agency; ``code``: the column with the code of the agency."""
     return ("Bảng của cơ quan", f'/d/{AGENCY}?{_KEPT}&var-agency=${{__data.fields["{code}"]}}')
 
 
 def to_runbook() -> tuple[str, str]:
-    """A link of a cell with the name of an alert to its section of the runbook."""
+    """A link from a table cell with the name of an alert to the alert's section of the runbook."""
     return ("Sổ tay xử lý", _RUNBOOK)
 
 
@@ -43,7 +43,7 @@ Stat = tuple[int, str, str, BoardQuery, Look]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Panels side by side: their height, and each with its width; together at most ``COLUMNS``."""
+    """Panels side by side: their height, and each panel with its width; the widths add up to at most ``COLUMNS``."""
 
     height: int
     cells: Sequence[tuple[int, Any]]
@@ -58,7 +58,7 @@ def stats(cells: Sequence[Stat], *, first: int = 1) -> list[tuple[int, Any]]:
 
 
 def banner() -> Row:
-    """Whether figures are current, in words; the same on every board, with the ids 101 and 102."""
+    """The row of panels that says whether figures are current; it is the same on every board, with the panel ids 101 and 102."""
     header = Header(
         101,
         "Tình trạng số liệu",
@@ -95,12 +95,12 @@ def make_board(
     """The finished board.
 
     Args:
-        uid: of the board; Grafana identifies it by this.
-        title: its name.
-        description: what it is for.
+        uid: the uid by which Grafana identifies the board.
+        title: the title of the board.
+        description: what the board is for.
         rows: its panels from top to bottom.
         variables: see ``dashboards.grafana.variables``.
-        agency: annotations are of the chosen agency only, otherwise of every agency and critical.
+        agency: True: annotations show the alerts of the chosen agency; False: critical alerts of every agency.
     """
     of_agency = 'agency="$agency"' if agency else 'agency!="",severity="critical"'
     links = (

@@ -1,4 +1,4 @@
-"""How a stored board differs from the new one, for people: one line a change, with the panel and the field that it concerns."""
+"""Describes how a stored board differs from the new one: one line for each change, with its panel and field."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SHOWN: Final = 100
 
 
 def changes(stored: Mapping[str, Any], board: Mapping[str, Any]) -> tuple[str, ...]:
-    """Lines that begin with + (new), - (gone) or ~ (changed: before -> after); empty when nothing differs."""
+    """One line for each change; it begins with + (new), - (gone) or ~ (changed: before -> after). Empty: the boards are equal."""
     before, after = _panels(stored), _panels(board)
     found = [f"-{_named(before[key])}" for key in before if key not in after]
     found += [f"+{_named(after[key])}" for key in after if key not in before]
@@ -24,12 +24,12 @@ def changes(stored: Mapping[str, Any], board: Mapping[str, Any]) -> tuple[str, .
 
 
 def _frame(board: Mapping[str, Any]) -> dict[str, Any]:
-    """A board without its panels and what Grafana adds."""
+    """A board without its panels and without the fields that Grafana adds."""
     return {name: value for name, value in board.items() if name not in {*_ADDED_BY_GRAFANA, "panels"}}
 
 
 def _panels(board: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """The panels by their place among those of the same id."""
+    """The panels by their id and their place among panels of this id."""
     found: dict[str, Mapping[str, Any]] = {}
     for panel in board.get("panels") or ():
         number = sum(key.startswith(f"{panel.get('id')} ") for key in found)
@@ -55,7 +55,7 @@ def _differences(before: Mapping[str, Any], after: Mapping[str, Any], prefix: st
 
 
 def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """Each value that holds no others, with the way to it."""
+    """Each value that contains no other values, with its path."""
     if isinstance(value, dict) and value:
         for name, part in value.items():
             yield from _leaves(part, f"{path}.{name}" if path else name)

@@ -1,6 +1,6 @@
 """Panels of one value, bars and lines: data source, explicit id, unit, description, thresholds, and a text for missing data.
 
-Colours only repeat what numbers and texts already show. A value that is missing is grey and has a text of its own: without it
+Colours only repeat what numbers and texts already show. A missing value is grey and has a text of its own: without this text
 Grafana would give it the colour below the first threshold, which may be green.
 """
 
@@ -45,7 +45,7 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How values are shown. ``texts``: in place of values; ``missing``: in place of one that is not there."""
+    """How values are shown. ``texts``: shown in place of certain values; ``missing``: shown in place of a missing value."""
 
     unit: str
     decimals: int = 0
@@ -59,14 +59,14 @@ class Look:
 
 
 def steps(base: str, *above: tuple[float, str]) -> Any:
-    """Thresholds: the colour below all of them, then value and colour, ascending."""
+    """The thresholds of a panel: ``base`` is the colour below all of them; ``above``: (value, colour), ascending."""
     first = models.Threshold(value=None, color=base)
     rest = [models.Threshold(value=value, color=color) for value, color in above]
     return dashboard.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE).steps([first, *rest])
 
 
 def mappings(texts: Sequence[Text], missing: tuple[str, str]) -> list[Any]:
-    """Texts and colours for values, and for those that are missing."""
+    """Texts and colours that are shown in place of certain values and of missing values."""
     found: list[Any] = []
     if texts:
         results = {
@@ -91,15 +91,15 @@ def begin(
     custom: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
     palette: bool = False,
 ) -> Any:
-    """What every panel has.
+    """Set what every panel has: data source, id, unit, description, thresholds, queries.
 
     Args:
-        panel: its builder.
+        panel: the builder of the panel.
         header: id, title, description.
         look: how values are shown.
-        series: the queries; the first one decides about the data source.
+        series: the queries; the data source of the first one is that of the panel.
         custom: further options of series, by legend.
-        palette: colours tell series apart; otherwise thresholds decide about them.
+        palette: True: colours tell series apart; False: thresholds decide the colours.
     """
     mode = models.FieldColorModeId.PALETTE_CLASSIC if palette else models.FieldColorModeId.THRESHOLDS
     panel = (
@@ -164,15 +164,15 @@ def lines_panel(
     dashed: Sequence[str] = (),
     drawn: bool = False,
 ) -> Any:
-    """Values over time; a gap in the data stays a gap.
+    """A panel of values over time; a gap in the data stays a gap.
 
     Args:
-        header: of the panel.
+        header: id, title, description.
         series: the queries.
         look: unit, thresholds, names.
-        time_from: a range of its own, such as ``90d``, which ends with the board's.
+        time_from: a time range of the panel's own, such as ``90d``, which ends when that of the board ends.
         columns: names of series that are drawn as bars, with whole numbers on an axis to the right.
-        dashed: names of series that are limits.
+        dashed: names of series that are limits, drawn as dashed lines.
         drawn: draw the thresholds as lines.
     """
     several = _several(series)
@@ -201,7 +201,7 @@ def lines_panel(
 
 
 def timeline_panel(header: Header, series: Series, look: Look) -> Any:
-    """A bar for each series, coloured where its value is."""
+    """A panel with a horizontal bar for each series, coloured during the times at which the series has a value."""
     return (
         begin(statetimeline.Panel(), header, look, [series])
         .show_value(shared.VisibilityMode.NEVER)

@@ -33,14 +33,17 @@ _MAX_QUOTED = 200
 _UID = re.compile(r"[A-Za-z0-9_-]{1,40}")
 #: Kinds of data sources that the boards read, and what stays empty without one.
 _DATA_SOURCES = {
-    "prometheus": "The boards stay empty until it has one.",
-    "grafana-clickhouse-datasource": "History, procedures and dead letters stay empty until it has one.",
+    "prometheus": "The boards stay empty until Grafana has one.",
+    "grafana-clickhouse-datasource": "History, procedures and dead letters stay empty until Grafana has one.",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """The result of one board, or in a dry run the expected one. ``changes``: a line for each change of an updated board."""
+    """The result of pushing one board; in a dry run the expected result.
+
+    ``changes``: a line for each change of an updated board.
+    """
 
     uid: str
     action: Literal["created", "updated", "unchanged"]
@@ -49,7 +52,7 @@ class Pushed:
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """The results of all boards, and notes about this Grafana."""
+    """The results of pushing all boards, and notes about this Grafana."""
 
     boards: tuple[Pushed, ...]
     notes: tuple[str, ...] = ()
@@ -111,7 +114,7 @@ def _check_version(url: str, health: Mapping[str, Any]) -> None:
 
 
 def _notes(api: Any, url: str) -> tuple[str, ...]:
-    """Notes on conditions under which the boards stay empty."""
+    """Notes on conditions of this Grafana under which the boards stay empty."""
     sources = _json_object(api.client.GET("/frontend/settings")).get("datasources")
     if not isinstance(sources, dict):
         return ()
@@ -148,7 +151,7 @@ class _NotGrafanaError(Exception):
 
 
 def _json_object(answer: Any, *fields: str) -> dict[str, Any]:
-    """The answer, checked to be an object with these fields."""
+    """The answer, checked to be a JSON object with these fields."""
     if not isinstance(answer, dict) or not all(name in answer for name in fields):
         raise _NotGrafanaError
     return answer

@@ -38,7 +38,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Sorted:
-    """By which column a table is sorted at first."""
+    """The column by which a table is sorted at first."""
 
     title: str
     descending: bool = False

@@ -31,13 +31,13 @@ class Series:
 
 
 class ClickHouseQuery(Dataquery):
-    """A query of the data source for ClickHouse, for which the foundation SDK has no type."""
+    """A query for the ClickHouse data source, for which the foundation SDK has no type."""
 
     def __init__(self, query: SqlQuery, ref_id: str) -> None:
         self._query, self._ref_id = query, ref_id
 
     def to_json(self) -> dict[str, object]:
-        """The object in the board's file."""
+        """The query as it stands in the board's file."""
         return {
             "datasource": CLICKHOUSE,
             "editorType": "sql",
@@ -50,7 +50,7 @@ class ClickHouseQuery(Dataquery):
 
 
 class _Built(Builder[Dataquery]):
-    """A query that is there already, as a builder."""
+    """A finished query in the form of a builder."""
 
     def __init__(self, query: Dataquery) -> None:
         self._query = query
@@ -65,7 +65,7 @@ def source_of(query: BoardQuery | SqlQuery) -> Any:
 
 
 def target(series: Series, number: int, *, kind: Literal["instant", "range", "table"]) -> Any:
-    """The query with the letter of its place; ``kind`` concerns Prometheus only."""
+    """The query with the letter of its place in the panel; ``kind``: how Prometheus evaluates it, unused for ClickHouse."""
     letter = chr(ord("A") + number)
     if isinstance(series.query, SqlQuery):
         return _Built(ClickHouseQuery(series.query, letter))

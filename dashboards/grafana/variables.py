@@ -33,11 +33,11 @@ def _choice(name: str, label: str, texts: tuple[Text, ...]) -> Any:
 
 
 def variables(*, figures: bool = True, agency: bool = False) -> list[Any]:
-    """The variables, in the order in which a board shows them.
+    """The variables of a board, in the order in which the board shows them.
 
     Args:
-        figures: indicator and window, for boards that show rates.
-        agency: one agency, with its name beside its code.
+        figures: include indicator and window, for boards that show rates.
+        agency: include one agency, shown with its name beside its code.
     """
     query, pattern = _AGENCIES
     chosen = (

@@ -1,6 +1,7 @@
-"""Vietnamese texts of the boards for what series name by code, and the colours that repeat them.
+"""Vietnamese texts of the boards for the codes in series, and the colours that go with the texts.
 
-A text is value, shown text, colour. Tests compare the keys with reasons, findings, states, windows and alerts.
+A text is (value, shown text, colour). Tests compare the values with the reasons, findings, states, windows and alerts of the
+code.
 """
 
 from __future__ import annotations
@@ -161,7 +162,7 @@ OPERATIONS: Final[tuple[Text, ...]] = tuple(
 
 
 def alert_texts() -> tuple[Text, ...]:
-    """Every alert of the rules, with its own summary."""
+    """The names of all alerts of the rules, each with its summary as the shown text."""
     rules = [
         rule
         for text in render(RuleTiming.production()).values()
@@ -173,5 +174,5 @@ def alert_texts() -> tuple[Text, ...]:
 
 
 def names(texts: tuple[Text, ...]) -> dict[str, str]:
-    """Texts by code, for legends."""
+    """Code -> shown text, for legends."""
     return {str(code): text for code, text, _ in texts}

@@ -1,1 +1,1 @@
-"""Figures of months through the real rules: a simulated year, and stored history (``portalpulse alerts year``, ``backtest``)."""
+"""Runs figures of whole months through the real alert rules: of a simulated year, or of stored history."""

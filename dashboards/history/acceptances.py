@@ -1,4 +1,4 @@
-"""Online registrations of a simulated period, and how many of them were accepted late (``domain.acceptance``)."""
+"""Online registrations of a simulated period, and how many of them are accepted late (``domain.acceptance``)."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _BAD_APART: Final = 120
 
 @dataclass(frozen=True, slots=True)
 class Acceptances:
-    """What was registered online on each civil day, and when it was answered in time.
+    """How many dossiers were registered online on each civil day, and how many of them were answered in time.
 
     Attributes:
         grid: the instants; it begins with the first day.
-        deadlines: for each day the last civil day of an answer in time.
+        deadlines: for each day of registration the last civil day of an answer in time.
         registered: (agencies, days) registrations.
-        answered: (agencies, days, steps of a day) of them, answered in time within a step of their last day.
+        answered: (agencies, days, steps of a day) registrations that are answered in time, in this step of their last day.
     """
 
     grid: Grid
@@ -43,9 +43,9 @@ class Acceptances:
     answered: Counts
 
     def counts(self, today: dt.date, counted: int | None = None) -> tuple[Counts, Counts]:
-        """(late, registered) of each agency: the last seven days whose last day of an answer is over on ``today``.
+        """(late, registered) of each agency, of the last seven days of registration whose deadline is over on ``today``.
 
-        ``counted``: only events of the steps before this one are known; None: all.
+        ``counted``: only events of the steps before this step are known; None: all.
         """
         judged = [day for day, deadline in enumerate(self.deadlines) if deadline < today][-_JUDGED_DAYS:]
         late = np.zeros(self.registered.shape[0], np.int64)
@@ -69,10 +69,10 @@ def acceptances(
     hours: NDArray[np.float64],
     working_days: WorkingDays,
 ) -> Acceptances:
-    """Registrations beside the dossiers that are settled.
+    """Draw registrations in proportion to the settled dossiers.
 
     Args:
-        rng: everything random.
+        rng: every draw comes from this generator.
         grid: whole days.
         settled: (agencies, days) expected dossiers.
         hours: share of each step of a day.

@@ -21,10 +21,10 @@ class Row:
     """One alert of one agency over the whole period.
 
     Attributes:
-        alert, agency, kpi, window, rung: what fired; empty where an alert has no such label.
-        limit: the rate in percent that it was below; None where it has none.
-        times: how often it fired, an alert that fired at the beginning included.
-        hours, longest: how long in all, and at a stretch.
+        alert, agency, kpi, window, rung: the labels of the alert; empty where it has no such label.
+        limit: the rate in percent below which the alert starts; None: it has no such limit.
+        times: how often the alert fired; a firing at the beginning counts.
+        hours, longest: how many hours it fired in all, and in the longest firing.
         firing: whether it fired at the end.
     """
 
@@ -48,7 +48,7 @@ def with_threshold(policies: Iterable[ThresholdPolicy], ratio: Fraction) -> list
 def rows_of(
     spans: Sequence[Span], *, agencies: Sequence[Agency], policies: Sequence[ThresholdPolicy], step: dt.timedelta, year: int
 ) -> list[Row]:
-    """What fired, by agency; alerts on the pipeline are not of history."""
+    """What fired, as rows by agency; alerts on the pipeline are omitted, because stored history does not have their data."""
     known = {agency.code: agency for agency in agencies}
     by_key: dict[object, list[Span]] = {}
     for span in spans:
@@ -76,7 +76,7 @@ def rows_of(
 
 
 def _stretches(spans: Sequence[Span]) -> tuple[list[int], bool]:
-    """The steps of each time that an alert fired, and whether it fires at the end. What crosses parts is one time."""
+    """The length of each firing in steps, and whether the alert fires at the end. A firing that crosses parts counts once."""
     lengths = [spans[0].steps]
     for before, span in pairwise(spans):
         if before.end is None and span.first is None and before.part[1] == span.part[0]:
@@ -87,7 +87,7 @@ def _stretches(spans: Sequence[Span]) -> tuple[list[int], bool]:
 
 
 def as_dict(row: Row) -> dict[str, object]:
-    """A row with plain values."""
+    """A row as JSON values."""
     values = dataclasses.asdict(row)
     values["limit"] = None if row.limit is None else float(row.limit * 100)
     return values

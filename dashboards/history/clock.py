@@ -1,10 +1,11 @@
-"""The coarse clock: rules that Prometheus evaluates once a step of minutes or hours instead of once a minute.
+"""Adapts the rules to a coarse clock: one evaluation for each step of minutes or hours instead of one a minute.
 
 Only durations that Prometheus itself measures change: ``for``, ``keep_firing_for`` and ranges such as ``[2m]``. They become whole
-steps and stay in the same order: what bridges a missed scrape is one step, what a condition must hold longer, what survives a gap
-longer still. Expressions, limits, labels and the seconds that the exporter tells stay as they are.
+steps and keep their order: a range that bridges a missed scrape becomes one step, a time that a condition must hold becomes
+longer, and a time that survives a gap longer still. Expressions, limits, labels and the seconds that the exporter reports stay
+unchanged.
 
-Prometheus gets one evaluation a minute, whatever a step stands for, because it remembers what fires for five minutes.
+Prometheus still gets one evaluation a minute, whatever a step stands for, because it remembers a firing alert for five minutes.
 """
 
 from __future__ import annotations
@@ -32,13 +33,13 @@ _LONGER: Final = 3
 
 
 def steps_of(seconds: int, step_seconds: int) -> int:
-    """How many steps a duration of a rule has: never shorter than the duration, and in the order of all durations."""
+    """A duration of a rule in steps: rounded up, so that it is never shorter, and in the order of all durations."""
     minimum = next((steps for longest, steps in _ORDER if seconds <= longest), _LONGER)
     return max(minimum, -(-seconds // step_seconds))
 
 
 def require_step(minutes: int) -> None:
-    """Return when a step may have so many minutes.
+    """Check that a step may have this many minutes.
 
     Raises:
         ConfigurationError: it may not.
@@ -60,9 +61,9 @@ def on_coarse_clock(
 ) -> dict[str, list[dict[str, Any]]]:
     """The rules of each file for a clock of ``step_seconds``: alerts, and the records that they read, directly or through others.
 
-    ``scopes``: of alerts with these scopes.
+    ``scopes``: only alerts with these scopes are kept.
 
-    Annotations are dropped: texts change no alert, and writing them costs more than all rules.
+    Annotations are dropped: texts change no alert, and evaluating them costs more than all rules.
     """
 
     def coarse(seconds: int) -> str:

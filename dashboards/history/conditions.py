@@ -1,4 +1,4 @@
-"""What each alert says, as plain arithmetic on exact counts: independent of the expressions of the rules.
+"""The condition of each alert as plain arithmetic on exact counts, written independently of the expressions of the rules.
 
 Every rate is compared as integers. A condition is an array of truth values over the instants of the figures.
 """
@@ -49,7 +49,7 @@ class Condition:
 
 
 def limits_of(policy: ThresholdPolicy, agency: Agency, window: str, year: int) -> Mapping[str, Fraction]:
-    """Rung -> the rate below which it starts. ``zero`` starts at 0."""
+    """Rung -> the rate below which an alert of this rung starts. ``zero`` starts at a rate of 0."""
     ratio, low, target = (Fraction(str(value)) for value in (policy.ratio, policy.low_ratio, policy.target))
     if not target and window == Window.YEAR.value:
         target = target_of(policy.kpi, year=year, block=agency.block) or Fraction(0)
@@ -62,7 +62,7 @@ def limits_of(policy: ThresholdPolicy, agency: Agency, window: str, year: int) -
 
 
 def rate_low(figures: Figures, policies: Sequence[ThresholdPolicy], timing: RuleTiming) -> Mapping[Series, Condition]:
-    """The ladder of every agency: below a limit on enough dossiers, until it is one point above."""
+    """The conditions of AgencyRateLow by agency and rung: it starts below a limit on enough dossiers, and ends a point above."""
     found: dict[Series, Condition] = {}
     year = figures.grid.day(figures.grid.steps - 1).year
     deadband = Fraction(str(timing.deadband_ratio))
@@ -90,9 +90,9 @@ def rate_low(figures: Figures, policies: Sequence[ThresholdPolicy], timing: Rule
 
 
 def change(figures: Figures, policies: Sequence[ThresholdPolicy]) -> Mapping[tuple[str, str, str, str], Condition]:
-    """(alert, agency, kpi, window) -> a rate that dropped or surged against the same window one week earlier.
+    """(alert, agency, kpi, window) -> the condition that a rate dropped or surged against the same window one week earlier.
 
-    Of an end only this is said: the change is not as large any more.
+    The end is known only in part: the change is not as large any more.
     """
     week = dt.timedelta(days=7) // figures.grid.step
     found: dict[tuple[str, str, str, str], Condition] = {}
@@ -114,7 +114,10 @@ def change(figures: Figures, policies: Sequence[ThresholdPolicy]) -> Mapping[tup
 
 
 def silent(figures: Figures, working_days: WorkingDays) -> Mapping[str, Condition]:
-    """Agency -> a whole working day without a dossier; what is usual for an agency may make it longer."""
+    """Agency -> the condition that a whole working day passed without a dossier.
+
+    An agency's usual pauses may make the limit longer.
+    """
     grid = figures.grid
     opened = np.zeros(grid.steps)
     midnight = dt.timedelta(hours=7)
@@ -133,7 +136,7 @@ def silent(figures: Figures, working_days: WorkingDays) -> Mapping[str, Conditio
 
 
 def off_pace(figures: Figures, policies: Sequence[ThresholdPolicy]) -> Mapping[tuple[str, str], Condition]:
-    """(agency, kpi) -> even if the rest of the year equals the last 30 days, the year ends below its target."""
+    """(agency, kpi) -> the condition that the year ends below its target even if the rest of it equals the last 30 days."""
     grid = figures.grid
     found: dict[tuple[str, str], Condition] = {}
     days = [grid.day(index) for index in range(grid.steps + 1)]
@@ -158,9 +161,9 @@ def off_pace(figures: Figures, policies: Sequence[ThresholdPolicy]) -> Mapping[t
 
 
 def accepted_late(figures: Figures, acceptances: Acceptances) -> Mapping[str, Condition]:
-    """Agency -> more than one in ten of at least 100 registrations were accepted late; it is over at nine in a hundred.
+    """Agency -> the condition that over 10 % of at least 100 registrations were accepted late; the alert ends at 9 %.
 
-    What is exported was counted one step before: at midnight it is that of the day that ended.
+    An exported count was made one step before: at midnight it is that of the day that ended.
     """
     shape = (len(figures.agencies), figures.grid.steps + 1)
     starts, ends = np.zeros(shape, np.bool_), np.zeros(shape, np.bool_)
@@ -188,7 +191,7 @@ def quiet_seconds(figures: Figures, feed: Feed) -> NDArray[np.float64]:
 
 
 def pipeline(figures: Figures, feed: Feed, timing: RuleTiming) -> Mapping[str, Condition]:
-    """Alerts on the pipeline that a feed can cause; of their ends nothing is said, because a cause mutes them."""
+    """The conditions of alerts on the pipeline that a feed can cause; their ends are not known, because a cause mutes them."""
     quiet = quiet_seconds(figures, feed)
     return {
         "PipelineStalled": Condition(quiet > timing.freshness_limit_seconds),

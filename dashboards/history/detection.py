@@ -1,4 +1,4 @@
-"""Which injected drops of a rate and which faults were found, and after how long."""
+"""Finds out which injected drops of a rate and which faults raised an alert, and after how long."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ _AFTER: Final = dt.timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class FoundDrop:
-    """One injected drop.
+    """What became of one injected drop.
 
     Attributes:
-        drop: as it was injected.
-        dossiers: settled in the seven days from its first day on.
-        hundredths: by how many hundredths of a point these seven days are below the seven days before, in the exact counts, cut.
-        due: it must be found.
+        drop: the drop as it was injected.
+        dossiers: dossiers settled in the seven days from its first day on.
+        hundredths: by how many hundredths of a point the rate of these seven days is below that of the seven days before (cut).
+        due: whether the rules must find the drop.
         hours: from its first midnight to the first alert; None: it was not found.
         by: the name of that alert.
     """
@@ -91,7 +91,7 @@ def _tells_of_a_drop(span: Span) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ToldFault:
-    """A fault, and the first alert that told operations of it: its name and after how many steps."""
+    """A fault, the name of the first alert that told operations of it, and after how many steps."""
 
     fault: Injected
     by: str
@@ -99,7 +99,7 @@ class ToldFault:
 
 
 def told_faults(faults: Sequence[Injected], spans: Iterable[Span]) -> list[ToldFault]:
-    """Which faults were told; a missed scrape is none that must be."""
+    """Which of the faults raised an alert; a missed scrape need not raise one."""
     by_name: dict[str, list[int]] = {}
     for span in spans:
         if span.first is not None:
@@ -115,10 +115,10 @@ def told_faults(faults: Sequence[Injected], spans: Iterable[Span]) -> list[ToldF
 
 
 def must_be_told(fault: Injected, *, wait: int) -> bool:
-    """Whether a fault lasts longer than an alert waits."""
+    """Whether a fault lasts longer than an alert waits (``wait`` steps), so that an alert must fire."""
     return fault.fault is not Fault.SCRAPE and fault.end - fault.first > wait
 
 
 def median(values: Sequence[float]) -> float | None:
-    """The median, None of nothing."""
+    """The median of the values; None without values."""
     return float(np.median(values)) if values else None

@@ -1,4 +1,4 @@
-"""Runs the rules of Prometheus over scraped series with promtool, on the coarse clock, and says what began and ended when.
+"""Runs the rules of Prometheus over scraped series with promtool, on the coarse clock, and returns when alerts began and ended.
 
 promtool has the engine of Prometheus: rules in their order, ``for``, ``keep_firing_for``, and alerts that read ``ALERTS``. Its
 tests are written so that it prints every change of a firing alert as a difference from "nothing".
@@ -37,19 +37,19 @@ _UNNAMED: Final = frozenset({"__name__", "alertstate", "ended", "scope"})
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One alert: its name and the labels that tell it from others, sorted."""
+    """Identifies an alert: its name and its labels, sorted."""
 
     name: str
     labels: tuple[tuple[str, str], ...]
 
     def label(self, name: str) -> str:
-        """The value of a label, empty when there is none."""
+        """The value of the label ``name``, empty when the alert has no such label."""
         return dict(self.labels).get(name, "")
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """An alert began to fire, or ended, at an evaluation (counted from 0)."""
+    """An alert began to fire, or ended, at an evaluation (numbered from 0)."""
 
     at: int
     key: Key
@@ -57,10 +57,10 @@ class Change:
 
 
 def promtool() -> str:
-    """The program.
+    """The path of the program promtool.
 
     Raises:
-        ConfigurationError: it is not installed.
+        ConfigurationError: promtool is not installed.
     """
     found = shutil.which("promtool")
     if found is None:
@@ -77,11 +77,11 @@ def evaluate(
         groups: rules by file name, on the coarse clock.
         series: values at each evaluation.
         length: number of evaluations.
-        running: holds the program while it runs, so that another thread can end it.
+        running: gets the program while it runs, so that another thread can end it.
 
     Raises:
         ConfigurationError: promtool is not installed, or refuses a rule.
-        UnavailableError: it was ended from outside.
+        UnavailableError: promtool was ended by a signal.
     """
     program = promtool()
     with tempfile.TemporaryDirectory(prefix="portalpulse-rules-") as folder:
@@ -127,7 +127,7 @@ def _test(files: Sequence[str], series: Series, length: int) -> dict[str, Any]:
 
 
 def values_text(values: Sequence[float | None]) -> str:
-    """Values as promtool reads them; the first one that is missing marks the series as stale, as Prometheus does."""
+    """Values as promtool reads them; the first missing value after others marks the series as stale, as Prometheus does."""
     runs: list[tuple[str, int]] = []
     before: float | None = None
     for value in values:

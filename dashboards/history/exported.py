@@ -1,6 +1,6 @@
-"""The series that Prometheus would have scraped: the real collectors of the exporter read figures instead of tallies.
+"""The series that Prometheus would have scraped: the real collectors of the exporter, which read figures instead of tallies.
 
-What the exporter exports is therefore here without being listed. What other processes export stands in ``_OTHERS``.
+So every series of the exporter is here without being listed. Series of other processes are listed in ``_OTHERS``.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _OF_THE_FINDINGS: Final = frozenset({names.AGENCY_ACCEPTED_LATE.name, names.AGEN
 
 
 class TalliesOfFigures:
-    """Answers the exporter from figures, as far as they are counted."""
+    """Answers the exporter's questions from figures, as far as their events are counted."""
 
     def __init__(self, figures: Figures, *, is_fresh: bool = False) -> None:
         self._figures, self._grid, self._is_fresh = figures, figures.grid, is_fresh
@@ -61,11 +61,11 @@ class TalliesOfFigures:
         self._names = [name for name in figures.counts if name in Counts.__dataclass_fields__]
 
     def counts_between(self, start: dt.datetime, end: dt.datetime) -> Mapping[str, Counts]:
-        """Counts by agency of the steps that begin within."""
+        """Counts by agency of the steps that begin within the time, ``end`` not included."""
         return self._counts(self._grid.index(start), self._grid.index(end))
 
     def counts_of_days(self, first: dt.date, last: dt.date) -> Mapping[str, Counts]:
-        """Counts by agency of civil days."""
+        """Counts by agency of civil days, both included."""
         return self._counts(self._grid.of_day(first), self._grid.of_day(last + dt.timedelta(days=1)))
 
     def _counts(self, start: int, end: int) -> Mapping[str, Counts]:
@@ -79,7 +79,10 @@ class TalliesOfFigures:
         }
 
     def last_events(self, until: dt.datetime) -> Mapping[str, dt.datetime]:
-        """Each agency's newest event, as if the events of a step were evenly spread: those of each agency, and those of all."""
+        """The time of each agency's newest event.
+
+        Events of a step count as evenly spread: those of each agency, and those of all.
+        """
         figures, at = self._figures, min(self._grid.index(until), self.counted)
         found = {}
         for row, agency in enumerate(figures.agencies):
@@ -95,7 +98,7 @@ class TalliesOfFigures:
         return found
 
     def active_days(self, first: dt.date, last: dt.date) -> Mapping[str, NDArray[np.bool_]]:
-        """For each agency with a dossier in some civil days: which of these days have one."""
+        """For each agency with a dossier in the civil days (both included): on which of these days it has one."""
         days = (last - first).days + 1
         starts = np.array([min(self._grid.of_day(first + dt.timedelta(days=day)), self.counted) for day in range(days + 1)])
         before = self._figures.events_before[:, starts]
@@ -103,35 +106,35 @@ class TalliesOfFigures:
         return {agency.code: active[row] for row, agency in enumerate(self._figures.agencies) if active[row].any()}
 
     def totals(self) -> TallyTotals:
-        """Everything that is stored is tallied."""
+        """The totals, by which every stored event is tallied."""
         return TallyTotals(0, 0)
 
     def dead_letters_by_reason(self) -> Mapping[str, int]:
-        """None."""
+        """No dead letters: an empty mapping."""
         return {}
 
     def dead_letter_agencies(self, _within: dt.timedelta) -> Mapping[str, int]:
-        """None."""
+        """No dead letters: an empty mapping."""
         return {}
 
     def arrivals(self, _within: dt.timedelta) -> Arrivals:
-        """Nothing lately."""
+        """No arrivals: both numbers are 0."""
         return Arrivals(0, 0)
 
     def free_space(self) -> float:
-        """Enough."""
+        """A free share of the disk that raises no alert."""
         return 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Exporter:
-    """The exporter of some figures.
+    """An exporter that exports some figures.
 
     Attributes:
-        figures, feed: what happened, and what of it was counted and read.
+        figures, feed: what happened, and which of it was counted and read.
         registry, policies, working_days: as in the settings of an exporter.
-        is_fresh: there is always a new event, so that no stall is seen in figures by the hour.
-        acceptances: registrations, which the background counts once a step; None: it counts nothing.
+        is_fresh: whether there is always a new event, so that hourly figures never look like a stall.
+        acceptances: registrations, which the background task counts once a step; None: it counts nothing.
     """
 
     figures: Figures
@@ -143,7 +146,7 @@ class Exporter:
     acceptances: Acceptances | None = None
 
     def scraped(self, first: int, last: int) -> Series:
-        """Every series from one instant to another, both included. A scrape that fails makes a series stale."""
+        """Every series at the instants from ``first`` to ``last``, both included. A failing scrape makes a series stale."""
         clock, reader = ManualClock(self.figures.grid.at(first)), TalliesOfFigures(self.figures, is_fresh=self.is_fresh)
         judged = {key for agency in self.figures.agencies for key in policies_of(self.policies, agency)}
         kpis = {kpi: INDICATORS[kpi] for kpi in sorted({kpi for kpi, _ in judged})}
@@ -181,7 +184,7 @@ class Exporter:
         return found
 
     def _counted(self, now: dt.datetime, index: int) -> FindingState | None:
-        """What the background counts at an instant; None where it cannot, or has nothing to count."""
+        """The counts of the background task at an instant; None where it cannot count, or has nothing to count."""
         if self.acceptances is None or not self.feed.storage[index]:
             return None
         late, registered = self.acceptances.counts(civil_day(now), int(self.feed.counted[index]))

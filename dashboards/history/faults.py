@@ -1,4 +1,4 @@
-"""Faults of the pipeline that a simulated year has, and what they make of the feed of Prometheus."""
+"""Faults of the pipeline in a simulated year, and their effect on the feed of Prometheus."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _CATCH_UP: Final = 2
 
 
 class Fault(StrEnum):
-    """What fails; the value is the name in the table."""
+    """The kinds of faults; the value is the name in the printed table."""
 
     #: No event reaches Kafka.
     STALL = "portals cut off"
@@ -32,7 +32,7 @@ class Fault(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Injected:
-    """A fault from one step up to, not including, another."""
+    """A fault that lasts from one step up to, not including, another."""
 
     fault: Fault
     first: int
@@ -50,7 +50,7 @@ TOLD_BY: Final = {
 
 
 def feed_of(grid: Grid, faults: Sequence[Injected], settled: Counts) -> Feed:
-    """What Prometheus gets of figures under faults. ``settled``: (agencies, steps)."""
+    """The feed of Prometheus under the faults. ``settled``: (agencies, steps) dossiers."""
     feed = Feed.sound(grid)
     events = np.concatenate([[0], settled.sum(axis=0).cumsum()]) * MESSAGES
     for each in faults:
@@ -68,7 +68,7 @@ def feed_of(grid: Grid, faults: Sequence[Injected], settled: Counts) -> Feed:
 
 
 def _catch_up(feed: Feed, fault: Injected, events: Counts) -> None:
-    """The first steps after a stall count in the order in which events happened."""
+    """Let the first steps after a stall count waiting events in the order in which they happened."""
     for number in range(_CATCH_UP):
         at = fault.end + number
         if at < len(feed.counted):

@@ -1,4 +1,4 @@
-"""What Prometheus gets at each step: when events were counted, when the exporter and its storage answered, what waits."""
+"""The feed of Prometheus at each step: which events are counted, whether exporter and storage answer, how many events wait."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Feed:
 
     @classmethod
     def sound(cls, grid: Grid) -> Self:
-        """A pipeline in which nothing ever fails."""
+        """The feed of a pipeline in which nothing ever fails."""
         instants = grid.steps + 1
         return cls(
             np.arange(instants, dtype=np.int64),
@@ -40,9 +40,12 @@ class Feed:
 
     @property
     def read(self) -> NDArray[np.bool_]:
-        """Whether Prometheus got figures of agencies."""
+        """At each instant whether Prometheus got figures of agencies."""
         return self.answers & self.storage
 
     def newest_read(self, index: int, *, bridged: int) -> int | None:
-        """The newest instant up to ``index`` of which Prometheus has figures, when at most ``bridged`` steps lie between."""
+        """The newest instant up to ``index`` of which Prometheus has figures, if it is at most ``bridged`` steps earlier.
+
+        Else None.
+        """
         return next((at for at in range(index, max(index - bridged, 0) - 1, -1) if self.answers[at] and self.storage[at]), None)

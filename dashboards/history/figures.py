@@ -1,4 +1,4 @@
-"""Exact counts of dossiers by agency and step, and what each window holds at any step: integers, nothing rounded."""
+"""Exact counts of dossiers by agency and step, and the counts of each window at any step: integers, nothing is rounded."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ _ROLLING: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Instants that are one step apart; the first is a midnight of Viet Nam."""
+    """Instants that are one step apart; the first is a midnight in Viet Nam."""
 
     first: dt.datetime
     step: dt.timedelta
     steps: int
 
     def at(self, index: int) -> dt.datetime:
-        """The instant at which step ``index`` begins; ``steps`` is the end of the last."""
+        """The instant at which step ``index`` begins; ``index`` = ``steps`` gives the end of the last step."""
         return self.first + index * self.step
 
     def index(self, instant: dt.datetime) -> int:
-        """The step in which an instant lies, from 0 to ``steps``; an earlier instant is 0, a later one ``steps``."""
+        """The step that contains an instant, from 0 to ``steps``; an earlier instant gives 0, a later one ``steps``."""
         return min(max((instant - self.first) // self.step, 0), self.steps)
 
     def of_day(self, day: dt.date) -> int:
@@ -52,7 +52,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Figures:
-    """What happened at agencies, step by step.
+    """The dossiers of agencies, step by step.
 
     Attributes:
         grid: the instants.
@@ -67,35 +67,35 @@ class Figures:
 
     @cached_property
     def before(self) -> Mapping[str, Counts]:
-        """The same counts as sums of all steps before an instant: (agencies, steps + 1)."""
+        """The counts of all steps before each instant, added up: name -> (agencies, steps + 1)."""
         zeros = np.zeros((len(self.agencies), 1), np.int64)
         return {name: np.concatenate([zeros, counts.cumsum(axis=1)], axis=1) for name, counts in self.counts.items()}
 
     @cached_property
     def events(self) -> Counts:
-        """Dossiers of any count within each step: (agencies, steps)."""
+        """Dossiers of all counts together within each step: (agencies, steps)."""
         events: Counts = np.sum(list(self.counts.values()), axis=0, dtype=np.int64)
         return events
 
     @cached_property
     def events_before(self) -> Counts:
-        """The same before each instant: (agencies, steps + 1)."""
+        """Dossiers of all counts together before each instant: (agencies, steps + 1)."""
         zeros = np.zeros((len(self.agencies), 1), np.int64)
         return np.concatenate([zeros, self.events.cumsum(axis=1)], axis=1)
 
     @cached_property
     def last_active(self) -> Counts:
-        """For each agency and instant the newest step before it with a dossier, -1 without any: (agencies, steps + 1)."""
+        """For each agency and instant the newest step before it with a dossier, -1 without one: (agencies, steps + 1)."""
         steps = np.where(self.events > 0, np.arange(self.grid.steps), -1)
         before = np.full((len(self.agencies), 1), -1)
         return np.concatenate([before, np.maximum.accumulate(steps, axis=1)], axis=1)
 
     def gap(self, events: int) -> dt.timedelta:
-        """Time from the last of so many events of a step to its end, when they are evenly spread."""
+        """The time from the last event of a step to the step's end, when the step has ``events`` evenly spread events."""
         return self.grid.step / (events + 1)
 
     def window_starts(self, window: Window) -> Counts:
-        """For each instant of the grid (steps + 1) the step with which the window that ends there begins.
+        """For each instant of the grid (steps + 1) the first step of the window that ends at the instant.
 
         A calendar window of an instant at midnight belongs to the day that begins.
         """
@@ -113,9 +113,9 @@ class Figures:
         return np.array([found[first] for first in firsts], np.int64)
 
     def within(self, kpi: str, window: Window, *, ago: int = 0) -> tuple[Counts, Counts]:
-        """Numerator and denominator of an indicator, each (agencies, steps + 1): what the window holds at each instant.
+        """Numerator and denominator of an indicator in the window that ends at each instant: each (agencies, steps + 1).
 
-        ``ago``: of the same window so many steps earlier.
+        ``ago``: take the window that ended this many steps earlier.
         """
         ends = np.maximum(np.arange(self.grid.steps + 1) - ago, 0)
         starts = self.window_starts(window)[ends]

@@ -26,7 +26,7 @@ _HALVED: Final = 10
 
 
 def parts(period: Period) -> list[Period]:
-    """The calendar months of a period; a single one in halves, so that these run side by side."""
+    """The calendar months of a period; a single month is halved, so that the halves run side by side."""
     found = list(_months(period))
     if len(found) > 1 or period.days < _HALVED:
         return found
@@ -40,7 +40,7 @@ def instants(part: Period, grid: Grid) -> tuple[int, int]:
 
 
 def _months(period: Period) -> Iterator[Period]:
-    """The calendar months of a period, the first and last as far as they are in it."""
+    """The calendar months of a period; the first and last only as far as they lie in it."""
     first = period.start
     while first <= period.end:
         next_month = (first.replace(day=1) + dt.timedelta(days=32)).replace(day=1)
@@ -56,7 +56,7 @@ def fired(
     scopes: Collection[str] = SCOPES,
     done: Callable[[], None] = lambda: None,
 ) -> list[Span]:
-    """What fired in a period, by parts, of some scopes. ``rules``: rule files; ``done`` is called after each part.
+    """What fired in a period, part by part. ``rules``: rule files; ``scopes``: of alerts; ``done`` is called after each part.
 
     Raises:
         ConfigurationError: promtool is not installed, or refuses a rule.
@@ -89,7 +89,7 @@ def fired(
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """SIGTERM ends the block as Ctrl-C does, so that no program goes on without us."""
+    """A context in which SIGTERM ends the block as Ctrl-C does, so that no started program outlives this process."""
     if threading.current_thread() is not threading.main_thread():  # handlers can only be set and run there
         yield
         return

@@ -1,4 +1,4 @@
-"""Stored history as figures: numerators and denominators by the step, from a running process."""
+"""Reads stored history as figures from a running process: numerators and denominators by step."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Ask = Callable[[Mapping[str, str]], Mapping[str, Any]]
 
 
 def requests(first: dt.date, last: dt.date) -> list[Period]:
-    """The periods to ask for one after the other."""
+    """The periods into which a span of days is divided for requests, in order."""
     found = []
     while first <= last:
         end = min(first + dt.timedelta(days=_DAYS - 1), last)
@@ -32,7 +32,7 @@ def requests(first: dt.date, last: dt.date) -> list[Period]:
 
 
 def begin_of(period: Period) -> dt.date:
-    """The first day of which figures are needed: the history of its windows, and the year to date."""
+    """The first day of which figures are needed: windows need days before the period, the year to date begins on 1 January."""
     return min(period.start - dt.timedelta(days=HISTORY_DAYS), period.start.replace(month=1, day=1))
 
 
@@ -45,7 +45,10 @@ def stored_figures(
     only: Collection[str] = (),
     done: Callable[[], None] = lambda: None,
 ) -> Figures:
-    """The figures of a period and its history, of ``only`` some agencies or of all. ``done`` is called after each request."""
+    """The figures of a period and of the history that it needs, of ``only`` these agencies (empty: all).
+
+    ``done`` is called after each request.
+    """
     first = begin_of(period)
     a_day = dt.timedelta(days=1) // step
     grid = Grid(day_start(first), step, ((period.end - first).days + 1) * a_day)
@@ -68,7 +71,7 @@ def stored_figures(
 
 
 def _agencies(registry: AgencyRegistry, period: Period, rows: Mapping[str, Any]) -> list[Agency]:
-    """The agencies of the period; of others only those with a dossier."""
+    """The agencies in force in the period; of others only those with a dossier."""
     found = {agency.code: agency for day in (period.start, period.end) for agency in registry.in_force(day)}
     for code in rows.keys() - found.keys():
         for row in registry.spans(code):

@@ -1,4 +1,4 @@
-"""What ``alerts year`` prints: every alert with its faults, the drops by size, and the faults of the pipeline."""
+"""The tables that ``alerts year`` prints: every alert with its errors, the drops by size, and the faults of the pipeline."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LISTED: Final = 20
 
 
 def table(title: str, columns: Sequence[str], *, texts: int = 1) -> Table:
-    """A table that is Markdown as well; the first ``texts`` columns are texts, the others numbers."""
+    """A table whose text is also valid Markdown; the first ``texts`` columns are texts, the others numbers."""
     made = Table(title=title, title_justify="left", box=box.MARKDOWN)
     for number, column in enumerate(columns):
         made.add_column(column, justify="left" if number < texts else "right", no_wrap=True)
@@ -26,7 +26,7 @@ def table(title: str, columns: Sequence[str], *, texts: int = 1) -> Table:
 
 
 def alerts_table(spans: Sequence[Span], verdict: Verdict, figures: Figures) -> Table:
-    """Every alert, those on rates by window and rung: how often it began and ended, how long it fired, what was wrong."""
+    """A table of all alerts (on rates: by window and rung): how often each began and ended, how long it fired, its errors."""
     made = table("Alerts", ["Alert", "Began", "Ended", "Days fired", "False alerts", "False ends", "Missed"])
     steps_a_day = 86_400 / figures.grid.step.total_seconds()
     wrong = [_count(found) for found in (verdict.false_alerts, verdict.false_ends, verdict.missed)]
@@ -51,7 +51,7 @@ def _count(wrong: Iterable[Wrong]) -> dict[str, int]:
 
 
 def drops_table(drops: Sequence[FoundDrop]) -> Table:
-    """Injected drops by the dossiers of the agency, their length, and what the exact counts show of them."""
+    """A table of injected drops by the agency's dossiers and the drop's length, with their size in the exact counts."""
     columns = [
         "Dossiers a week",
         "Days",
@@ -97,7 +97,7 @@ def _size(hundredths: int) -> int:
 
 
 def faults_table(faults: Sequence[ToldFault], *, wait: int, figures: Figures) -> Table:
-    """The injected faults of the pipeline, and whether operations were told."""
+    """A table of the injected faults of the pipeline, and whether an alert told operations."""
     made = table("Faults of the pipeline", ["Fault", "Injected", "Must be told", "Told", "Hours (longest)"])
     hour = 3_600 / figures.grid.step.total_seconds()
     for kind in sorted({each.fault.fault for each in faults}):
@@ -114,7 +114,7 @@ def faults_table(faults: Sequence[ToldFault], *, wait: int, figures: Figures) ->
 
 
 def wrong_lines(verdict: Verdict, figures: Figures) -> list[str]:
-    """The first of everything that was wrong, one line each."""
+    """One line for each of the first errors of the verdict."""
     kinds = (("false alert", verdict.false_alerts), ("false end", verdict.false_ends), ("missed", verdict.missed))
     lines = [
         f"{kind}: {figures.grid.at(each.at):%Y-%m-%d %H:%M} UTC  {each.key.name} "

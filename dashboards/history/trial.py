@@ -1,4 +1,4 @@
-"""A simulated period through the rules, and everything that was found out about it."""
+"""Runs a simulated period through the rules, and collects every result."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from pipeline.settings import ThresholdPolicy
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What fired in a simulated period, and what of it was wrong.
+    """The result of a simulated period: what fired, and which of it was wrong.
 
     Attributes:
         year: what happened.
         spans: what fired.
-        verdict: compared with the exact counts.
+        verdict: the errors of what fired, by the exact counts.
         drops: what became of the injected drops.
-        faults: which faults operations were told of.
-        wait: steps that an alert on the pipeline waits at most.
+        faults: which faults raised an alert.
+        wait: how many steps an alert on the pipeline waits at most.
     """
 
     year: Year
@@ -44,12 +44,12 @@ class Trial:
 
     @property
     def not_told(self) -> list[ToldFault]:
-        """Faults that operations had to be told of and were not."""
+        """Faults that had to raise an alert and did not."""
         return [each for each in self.faults if must_be_told(each.fault, wait=self.wait) and each.steps is None]
 
     @property
     def right(self) -> bool:
-        """Whether nothing was wrong and nothing was missed."""
+        """Whether no alert was wrong, and no drop or fault was missed."""
         return self.verdict.right and not self.not_found and not self.not_told
 
 
@@ -63,7 +63,7 @@ def run_trial(
     timing: RuleTiming,
     done: Callable[[], None] = lambda: None,
 ) -> Trial:
-    """Run a simulated period through rule files; ``timing`` has the numbers that the documents promise.
+    """Run a simulated period through rule files; ``timing`` has the durations and limits that the documents promise.
 
     Raises:
         ConfigurationError: promtool is not installed, or refuses a rule.

@@ -1,6 +1,6 @@
-"""Compares what fired with the exact counts: false alerts, false ends, alerts that were due and did not fire.
+"""Compares the alerts that fired with the exact counts: false alerts, false ends, alerts that were due and did not fire.
 
-It knows the counts, the feed and what the documents say of an alert; it reads no expression of a rule.
+The comparison uses the counts, the feed and the documented conditions of alerts; it reads no expression of a rule.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _LATE: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """An alert that fired from an instant up to another; None: it began before, or went on after, the part that was judged."""
+    """An alert that fired from one instant up to another. None: it began before, or went on after, the judged part."""
 
     key: Key
     first: int | None
@@ -46,13 +46,13 @@ class Span:
 
     @property
     def steps(self) -> int:
-        """How long it fired within its part."""
+        """How many steps the alert fired within the part."""
         return (self.part[1] if self.end is None else self.end) - (self.part[0] if self.first is None else self.first)
 
 
 @dataclass(frozen=True, slots=True)
 class Wrong:
-    """One alert that contradicts the counts at an instant."""
+    """An alert that contradicts the counts at an instant."""
 
     at: int
     key: Key
@@ -60,7 +60,7 @@ class Wrong:
 
 @dataclass(slots=True)
 class Verdict:
-    """What was wrong; and alerts of which nothing can be said, because nothing states their condition here."""
+    """What was wrong, and the alerts that could not be judged, because no condition for them is written here."""
 
     false_alerts: list[Wrong] = field(default_factory=list)
     false_ends: list[Wrong] = field(default_factory=list)
@@ -69,12 +69,12 @@ class Verdict:
 
     @property
     def right(self) -> bool:
-        """Whether nothing was wrong."""
+        """Whether no alert was wrong."""
         return not (self.false_alerts or self.false_ends or self.missed)
 
 
 def spans_of(changes: Sequence[Change], *, first: int, start: int, end: int) -> list[Span]:
-    """What fired in a part that begins at instant ``start`` and ends at ``end``; evaluation 0 was at instant ``first``."""
+    """What fired in a part from instant ``start`` to ``end``; ``first``: the instant of evaluation 0."""
     began: dict[Key, int] = {}
     found = []
     for each in changes:
@@ -90,7 +90,7 @@ def spans_of(changes: Sequence[Change], *, first: int, start: int, end: int) -> 
 
 
 class AlertCheck:
-    """Compares spans with figures and feed."""
+    """Compares what fired with figures and feed."""
 
     def __init__(
         self,
@@ -124,7 +124,7 @@ class AlertCheck:
         self._sound: Truth = sound & (quiet_seconds(figures, feed) < timing.freshness_limit_seconds)
 
     def judge(self, spans: Iterable[Span], parts: Iterable[tuple[int, int]]) -> Verdict:
-        """The verdict on everything that fired in some parts, as (first instant, last instant)."""
+        """The verdict on everything that fired in some parts; a part is (first instant, last instant)."""
         verdict = Verdict()
         fired: dict[Key, list[Span]] = {}
         for span in spans:
@@ -144,7 +144,7 @@ class AlertCheck:
         return verdict
 
     def _held(self, condition: Truth, at: int, steps: int, name: str) -> bool:
-        """Whether a condition held for so many steps until an instant, by the figures that Prometheus had."""
+        """Whether a condition held during ``steps`` steps up to an instant, by the figures that Prometheus had."""
         instants = range(max(at - steps, 0), at + 1)
         if name in self._pipeline and name != "PipelineStalled":
             return all(condition[each] for each in instants)
@@ -167,7 +167,7 @@ class AlertCheck:
 
 
 def _others(figures: Figures, policies: Sequence[ThresholdPolicy], working_days: WorkingDays) -> dict[Key, Condition]:
-    """The conditions of alerts on agencies besides the ladder; of these nothing is said to be missed."""
+    """The conditions of alerts on agencies besides AgencyRateLow; a missing alert of these is not an error."""
     found = {
         Key(name, (("agency", agency), ("kpi", kpi), ("window", window))): condition
         for (name, agency, kpi, window), condition in change(figures, policies).items()
@@ -182,7 +182,7 @@ def _others(figures: Figures, policies: Sequence[ThresholdPolicy], working_days:
 
 
 def _for_steps(truth: Truth, steps: int) -> Truth:
-    """Where it has been true for so many steps."""
+    """At which instants the condition has been true for ``steps`` steps."""
     total = np.concatenate([[0], truth.cumsum()])
     result = np.zeros_like(truth)
     result[steps:] = (total[steps + 1 :] - total[: len(truth) - steps]) == steps + 1

@@ -1,7 +1,7 @@
 """A simulated year of agencies of real size: nights, weekends, Tết and other holidays, growth, noise, and faults.
 
 Sizes and rates are those of ``sizes.csv``, the figures of the scenario ``emc-2024`` (printed rates with chosen volumes; the rest
-is invented). Volumes are multiplied. Everything follows from the seed.
+is invented), with larger volumes. All random numbers follow from the seed.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ _FAULTS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """The rate of an agency falls by so many points from one day on, for so many days."""
+    """An injected drop: the rate of an agency falls by some points from one day on, for some days."""
 
     agency: str
     first: dt.date
@@ -72,7 +72,7 @@ class Drop:
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """An agency settles nothing for some days."""
+    """An injected silence: an agency settles no dossiers for some days."""
 
     agency: str
     first: dt.date
@@ -81,7 +81,7 @@ class Silence:
 
 @dataclass(frozen=True, slots=True)
 class Year:
-    """What happened, what Prometheus got of it, what was injected, and how soon registrations were accepted."""
+    """A simulated year: what happened, its feed, what was injected, and how soon registrations were accepted."""
 
     period: Period
     figures: Figures
@@ -101,15 +101,15 @@ def simulate(
     working_days: WorkingDays,
     agencies: int | None = None,
 ) -> Year:
-    """Simulate a period (a year, or a part of one) with its history before it.
+    """Simulate a period (a year, or a part of one) and the history before it.
 
     Args:
         period: civil days whose alerts are judged.
         step: length of a step; it divides an hour or is whole hours of a day.
-        seed: everything random follows from it.
+        seed: all random numbers follow from it.
         registry: names and blocks of the agencies on the first day.
         working_days: which days are working days.
-        agencies: only so many of the agencies, spread over all sizes; none: all.
+        agencies: how many of the agencies to simulate, of all sizes; None: all.
 
     Raises:
         ConfigurationError: the registry has none of the agencies on the first day, or the holidays of a year are not known.
@@ -152,7 +152,7 @@ def simulate(
 
 
 def _sizes(agencies: int | None) -> list[tuple[str, int, float]]:
-    """(code, dossiers, rate) of the agencies, the largest first."""
+    """(code, dossiers, rate) of each agency to simulate, the largest first."""
     text = resources.files("dashboards.history").joinpath("sizes.csv").read_text(encoding="utf-8")
     rows = [
         (row["agency"], int(row["settled"]), int(row["settled_full"]) / int(row["settled"]))
@@ -190,19 +190,22 @@ def _share(day: dt.date, working_days: WorkingDays) -> float:
 
 
 def _friday_before(day: dt.date) -> dt.date:
-    """Weekends after a holiday on Friday are holidays, too: Tết."""
+    """The Friday before a weekend day; other days unchanged.
+
+    If that Friday is a holiday, the weekend counts as a holiday, too (Tết).
+    """
     return day - dt.timedelta(days=max(day.isoweekday() - 5, 0))
 
 
 def _intensity(steps_a_day: int) -> NDArray[np.float64]:
-    """Relative intensity of each step of a day."""
+    """The relative number of dossiers of each step of a day."""
     return np.interp((np.arange(steps_a_day) + 0.5) * 24 / steps_a_day - 0.5, np.arange(24), _HOURS)
 
 
 def _by_step(
     rng: Generator, volume: NDArray[np.float64], rate: NDArray[np.float64], lost: NDArray[np.float64], steps_a_day: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Dossiers of each step, and online ones: (agencies, days * steps_a_day)."""
+    """Dossiers of each step, and how many of them are online: each (agencies, days * steps_a_day)."""
     hours = _intensity(steps_a_day)
     intensity = hours / hours.sum()
     settled = rng.poisson(volume[:, :, None] * intensity[None, None, :])
@@ -215,7 +218,7 @@ def _by_step(
 
 
 def _drops(rng: Generator, codes: Sequence[str], rates: NDArray[np.float64], period: Period) -> list[Drop]:
-    """Drops of all sizes and durations, at most one at a time in each agency."""
+    """Draw drops of all sizes and durations, at most one at a time in each agency."""
     found = []
     for code, rate in zip(codes, rates, strict=True):
         possible = [points for points in _POINTS if points / 100 < rate - 0.02]
@@ -229,7 +232,7 @@ def _drops(rng: Generator, codes: Sequence[str], rates: NDArray[np.float64], per
 
 
 def _silences(rng: Generator, codes: Sequence[str], drops: Sequence[Drop], period: Period) -> list[Silence]:
-    """Windows without a dossier: some agencies send nothing for one to five days."""
+    """Draw spans of one to five days in which an agency sends nothing."""
     dropping = {drop.agency for drop in drops}
     free = [code for code in codes if code not in dropping] or list(codes)
     number = max(1, period.days // 20)
@@ -244,7 +247,7 @@ def _silences(rng: Generator, codes: Sequence[str], drops: Sequence[Drop], perio
 
 
 def _faults(rng: Generator, period: Period, grid: Grid) -> list[Injected]:
-    """Faults that do not overlap."""
+    """Draw faults of the pipeline that do not overlap."""
     begin, end = grid.of_day(period.start + dt.timedelta(days=1)), grid.of_day(period.end)
     an_hour = dt.timedelta(hours=1) / grid.step
     apart = max(int(6 * an_hour), 6)

@@ -1,4 +1,5 @@
 """Messages about alerts: who gets them, what they say, and how they are sent.
 
-Alertmanager groups, inhibits and repeats; its webhooks lead to the relay of this folder, which writes and sends the messages.
+Alertmanager groups, inhibits and repeats alerts; its webhooks call the relay of this package, which writes and sends the
+messages.
 """

@@ -1,4 +1,4 @@
-"""Alerts as Alertmanager delivers them, and the exact figures in their annotations."""
+"""Alerts as Alertmanager delivers them, with the exact figures in their annotations."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _NEVER: Final = "0001-01-01"
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """A rate and what it is compared with, as ratios: ``previous`` is of one week earlier, ``projected`` of the whole year.
+    """A rate and the ratios that it is compared with: ``previous``: one week earlier, ``projected``: of the whole year.
 
-    ``since``: when it became low.
+    ``since``: when the rate became low.
     """
 
     rate: Ratio
@@ -34,7 +34,7 @@ class Figures:
 
     @property
     def missing(self) -> int | None:
-        """How many new dossiers, all of them online, reach the threshold: they count in the denominator, too.
+        """How many more dossiers, all of them online, reach the threshold (they count in the denominator, too).
 
         None when no number reaches it, 0 when it is reached. ``threshold`` must be known.
         """
@@ -54,10 +54,10 @@ class Alert:
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Alert:
-        """Read one entry of Alertmanager's webhook.
+        """Read one alert from an entry of Alertmanager's webhook.
 
         Raises:
-            ValueError, KeyError, TypeError: it is not one.
+            ValueError, KeyError, TypeError: the entry is not an alert.
         """
         labels = {str(key): str(value) for key, value in fields["labels"].items()}
         ended = str(fields.get("endsAt") or _NEVER)
@@ -82,7 +82,7 @@ class Alert:
         }
 
     def label(self, name: str) -> str:
-        """A label, or an empty text."""
+        """The value of a label; empty when the alert has no such label."""
         return self.labels.get(name, "")
 
     @property
@@ -92,18 +92,18 @@ class Alert:
 
     @property
     def severity(self) -> str:
-        """critical, warning, info or none; an unknown one counts as critical, so that it wakes somebody."""
+        """critical, warning, info or none; an unknown severity counts as critical, so that the message is not held back."""
         found = self.label("severity")
         return found if found in SEVERITIES else SEVERITIES[0]
 
     @property
     def window(self) -> tuple[str, str, str]:
-        """What a ladder of rungs is about: agency, indicator, window."""
+        """The agency, indicator and window that all rungs of one ladder share."""
         return self.label("agency"), self.label("kpi"), self.label("window")
 
     @property
     def figures(self) -> Figures | None:
-        """The numbers of the annotations; None when the alert has none or they cannot be read."""
+        """The figures in the annotations; None when the alert has none or they cannot be read."""
         notes = self.annotations
         try:
             rate = Ratio(int(notes["numerator"]), int(notes["denominator"]))
@@ -126,7 +126,7 @@ class Alert:
         return Fraction(text) / (100 if "deficit" in self.annotations else 1)
 
     def badness(self) -> tuple[int, int, Fraction, str]:
-        """Sorts the worst first: severity, rung, rate."""
+        """A sort key that puts the worst alert first: severity, rung, rate."""
         rung = self.label("rung")
         figures = self.figures
         rate = Fraction(1)
@@ -141,9 +141,9 @@ class Alert:
 
 
 def read_delivery(body: Mapping[str, Any]) -> tuple[Alert, ...]:
-    """The alerts of a body of Alertmanager's webhook.
+    """The alerts in the body of a call of Alertmanager's webhook.
 
     Raises:
-        ValueError, KeyError, TypeError: it is not one.
+        ValueError, KeyError, TypeError: the body is not such a call.
     """
     return tuple(Alert.from_json(fields) for fields in body["alerts"])

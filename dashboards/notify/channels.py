@@ -41,14 +41,14 @@ for _library in ("httpx", "httpcore"):  # they write addresses, and with them to
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """Passwords and tokens from settings; a file that the recipients file names wins."""
+    """Passwords and tokens from the settings; where the recipients file names a file, that file wins."""
 
     smtp_password: str = ""
     telegram_token: str = ""
 
 
 class Channels:
-    """The channels of everybody in a recipients file."""
+    """The channels of all recipients in a recipients file."""
 
     def __init__(self, directory: Directory, secrets: Secrets, *, clock: Clock) -> None:
         self._directory, self._secrets, self._clock = directory, secrets, clock
@@ -56,11 +56,11 @@ class Channels:
         self._client = httpx.Client(timeout=_TIMEOUT_SECONDS)
 
     def send(self, key: str, channel: str, message: Message, alerts: Sequence[Alert]) -> None:
-        """Send one message.
+        """Send one message over one channel of the recipient ``key``.
 
         Raises:
             ConfigurationError: the person has no such channel, or a file with a secret cannot be read.
-            UnavailableError: the server did not take it.
+            UnavailableError: the server did not take the message.
         """
         person = self._directory.person(key)
         if channel not in person.channels.names:
@@ -82,10 +82,10 @@ class Channels:
                 self._post(url, {"text": message.text}, what=f"the chat of {key}")
 
     def check_secrets(self) -> None:
-        """Return when every file with a secret can be read.
+        """Check that every file with a secret can be read.
 
         Raises:
-            ConfigurationError: one cannot, or a password or token is missing.
+            ConfigurationError: a file cannot be read, or a password or token is missing.
         """
         recipients = self._directory.recipients
         if recipients.mail is not None and recipients.mail.username:
@@ -184,10 +184,10 @@ def mail_of(message: Message, *, sender: str, addresses: Sequence[str], date: Cl
 
 
 def _connection(server: MailServer) -> smtplib.SMTP:
-    """A connection, encrypted as the file says.
+    """Open a connection to the mail server, encrypted as the recipients file says.
 
     Raises:
-        OSError, smtplib.SMTPException: there is none.
+        OSError, smtplib.SMTPException: the server does not answer or refuses the connection.
     """
     make: Callable[..., smtplib.SMTP] = smtplib.SMTP
     extra: dict[str, Any] = {}
@@ -214,7 +214,7 @@ def _webhook_body(message: Message, language: str, alerts: Sequence[Alert]) -> d
 
 
 def _described(answer: httpx.Response) -> str:
-    """What Telegram says about an error; others may repeat secrets."""
+    """The ``description`` in an answer, as Telegram sends, else its reason phrase: other texts may repeat secrets."""
     try:
         return str(answer.json()["description"])[:120]
     except (ValueError, KeyError, TypeError):

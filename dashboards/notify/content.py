@@ -1,4 +1,4 @@
-"""What a message says about some alerts: firing ones first, ended ones apart, one entry for an agency about its worst window.
+"""What a message says about some alerts: firing ones first, ended ones separately, one entry per agency on its worst window.
 
 Pure: alerts in, sentences out. ``messages`` gives them the form of a mail or a chat.
 """
@@ -23,7 +23,10 @@ PresentRate = Callable[[Alert], Ratio | None]
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Addresses in messages; empty ones are not printed. ``{agency}`` and ``{alert}`` stand for the code and the name."""
+    """Addresses for links in messages; an empty one gives no link.
+
+    ``{agency}`` and ``{alert}`` stand for the code and the name.
+    """
 
     board: str = ""
     agency: str = ""
@@ -32,7 +35,7 @@ class Links:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One alert, or several of one agency: the sentence that matters, what belongs to it, and links (label, address)."""
+    """One alert, or several of one agency: the main sentence, further sentences, and links (label, address)."""
 
     firing: bool
     severity: str
@@ -52,14 +55,14 @@ class Content:
 
 
 def no_present_rate(_: Alert) -> Ratio | None:
-    """The present rate where nobody can be asked."""
+    """Always None: there is nobody to ask for the present rate."""
     return None
 
 
 def content_of(
     alerts: Sequence[Alert], words: Words, *, links: Links, present: PresentRate = no_present_rate, notes: Sequence[str] = ()
 ) -> Content:
-    """What to say about ``alerts`` (at least one); ``notes`` come before the entries."""
+    """The content of a message about ``alerts`` (at least one); ``notes`` come before the entries."""
     firing = sorted((alert for alert in alerts if alert.firing), key=Alert.badness)
     burning = {alert.window for alert in firing if alert.name == _RATE_LOW}
     # A rung that ended while a lower one of the same window fires is not an end.
@@ -91,7 +94,10 @@ def _one_rung_a_window(alerts: Sequence[Alert]) -> list[Alert]:
 
 
 def _worst_windows(firing: Sequence[Alert]) -> tuple[list[Alert], Mapping[str, list[Alert]]]:
-    """Of each agency's low rates the worst, and with it those of its other windows; other alerts stay as they are."""
+    """Of each agency's low rates only the worst, and beside it those of the agency's other windows.
+
+    Other alerts stay unchanged.
+    """
     told: list[Alert] = []
     also: dict[str, list[Alert]] = {}
     worst: dict[str, Alert] = {}
@@ -108,7 +114,7 @@ def _worst_windows(firing: Sequence[Alert]) -> tuple[list[Alert], Mapping[str, l
 
 
 class _Writer:
-    """Sentences in one language."""
+    """Writes sentences in one language."""
 
     def __init__(self, words: Words, links: Links, present: PresentRate, *, brief: bool) -> None:
         self._words, self._links, self._present, self._brief = words, links, present, brief

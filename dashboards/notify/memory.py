@@ -1,4 +1,4 @@
-"""What the relay remembers of each channel, on disk: what it holds back, what people know of, and what was told lately."""
+"""The memory of the relay for each channel, on disk: alerts held back, alerts that recipients know, and messages sent lately."""
 
 from __future__ import annotations
 
@@ -38,23 +38,23 @@ class Route(NamedTuple):
     channel: str
 
     def __str__(self) -> str:
-        """As in an address."""
+        """RECIPIENT/CHANNEL, as in the address of a delivery."""
         return "/".join(self)
 
 
 class Memory:
-    """One SQLite file. Safe for threads.
+    """The memory in one SQLite file. Safe for threads.
 
-    A process decides by what it has in memory, and writes each change before a call returns. Where that fails, people are still
-    told, and the log has ``memory_not_written``: only a restart forgets.
+    A process decides by its copy in memory, and writes each change to the file before a call returns. Where writing fails, people
+    are still told, and the log has ``memory_not_written``: only a restart forgets.
     """
 
     def __init__(self, path: Path, *, busy_seconds: float = _BUSY_SECONDS) -> None:
-        """Read what is there; the file of an earlier release (JSON, of the same name) is taken over.
+        """Read the stored memory; the file of an earlier release (JSON, of the same name) is converted.
 
         Args:
             path: the file.
-            busy_seconds: how long a call waits for another process that holds it.
+            busy_seconds: how long a call waits for another process that locks the file.
 
         Raises:
             UnavailableError: the file cannot be read or written.
@@ -80,28 +80,28 @@ class Memory:
             ) from error
 
     def hold(self, route: Route, alerts: Iterable[Alert]) -> None:
-        """Keep alerts until ``release``; a newer state of an alert replaces the older one."""
+        """Keep alerts until ``release``; a newer state of an alert replaces an older one."""
         self._change(_HELD, route, add=alerts)
 
     def held(self) -> dict[Route, tuple[Alert, ...]]:
-        """Everything that is held back."""
+        """All alerts that are held back, by channel of a recipient."""
         with self._lock:
             return {route: tuple(alerts.values()) for route, alerts in self._kept[_HELD].items() if alerts}
 
     def release(self, route: Route, alerts: Iterable[Alert]) -> None:
-        """These states were sent; a state that came meanwhile stays."""
+        """Forget held-back states that were sent; a newer state of an alert that arrived meanwhile stays."""
         with self._lock:
             kept = self._kept[_HELD].get(route, {})
             sent = [alert for alert in alerts if kept.get(alert.fingerprint) == alert]
             self._change(_HELD, route, remove=sent)
 
     def discard_held(self, route: Route, alerts: Iterable[Alert]) -> None:
-        """Newer states of these alerts were sent at once: what is held back of them is old."""
+        """Forget the held-back states of these alerts, because newer states were sent at once."""
         if self._kept[_HELD].get(route):
             self._change(_HELD, route, remove=alerts)
 
     def told(self, route: Route, alerts: Iterable[Alert]) -> None:
-        """The recipient knows these states: firing ones are open from now on, ended ones no more."""
+        """Note that the recipient knows these states: firing alerts are open from now on, ended ones no more."""
         known = list(alerts)
         self._change(
             _OPEN,
@@ -116,12 +116,12 @@ class Memory:
             return any(alert.fingerprint in kept.get(route, {}) for kept in self._kept.values())
 
     def open(self) -> dict[Route, tuple[Alert, ...]]:
-        """What recipients know as firing."""
+        """The alerts that recipients know as firing, by channel of a recipient."""
         with self._lock:
             return {route: tuple(alerts.values()) for route, alerts in self._kept[_OPEN].items() if alerts}
 
     def note_delivery(self, route: Route, alerts: Sequence[Alert], now: dt.datetime, *, kept: dt.timedelta) -> None:
-        """A message about exactly these states was sent at ``now``; deliveries before ``kept`` are forgotten."""
+        """Note that a message about exactly these states was sent at ``now``; deliveries before ``now - kept`` are forgotten."""
         states, oldest = _states(alerts), now - kept
         with self._lock:
             # The newest stand last, so that only what is forgotten is looked at.
@@ -173,7 +173,7 @@ class Memory:
             self._told[Route(*name.split("/", 1)), states] = dt.datetime.fromtimestamp(at, dt.UTC)
 
     def _take_over(self, path: Path) -> None:
-        """All of it or an error: the file of the earlier release goes when everything is written."""
+        """Convert the file of the earlier release as a whole; it is deleted only when everything is written."""
         with self._file:
             for kind, routes in read_json(path.read_text(encoding="utf-8")).items():
                 for name, alerts in routes.items():
@@ -181,6 +181,6 @@ class Memory:
 
 
 def _states(alerts: Sequence[Alert]) -> str:
-    """Which alerts fire since when, and which ended: what Alertmanager repeats when it did not hear that a message was sent."""
+    """A text of which alerts fire since when, and which ended: equal when Alertmanager repeats a delivery."""
     states = sorted((alert.fingerprint, alert.firing, alert.started.isoformat()) for alert in alerts)
     return hashlib.sha256(json.dumps(states).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""The forms of a message: subject, plain text and HTML of a mail, and the short HTML that Telegram knows."""
+"""Writes the forms of a message: subject, plain text and HTML of a mail, and the short HTML of Telegram."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _environment(*, escaped: bool) -> jinja2.Environment:
 
 
 def _telegram(content: Content, words: Words, *, brief: bool) -> str:
-    """As many whole entries as fit, then how many more there are."""
+    """As many whole entries as fit into a Telegram message, then the number of further ones."""
     parts = [f"<b>{html.escape(content.subject, quote=False)}</b>"]
     parts += [html.escape(note, quote=False) for note in content.notes]
     length = sum(len(part) + 2 for part in parts)

@@ -1,6 +1,7 @@
 """Asks Prometheus whether an alert really ended, and for the rate at present.
 
-Alertmanager takes an alert for ended when Prometheus is silent: without the question, a dead Prometheus is an all-clear.
+Alertmanager takes an alert for ended when Prometheus sends nothing: without asking, a dead Prometheus would look like an
+all-clear.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ SETTLED_AFTER: Final = dt.timedelta(minutes=3)
 
 
 class Prometheus:
-    """The Prometheus at ``url``; it knows nothing until it has run for ``settled_after``."""
+    """The Prometheus at ``url``; its answers do not count until it has run for ``settled_after``."""
 
     def __init__(self, url: str, *, settled_after: dt.timedelta = SETTLED_AFTER) -> None:
         self._base = f"{url.rstrip('/')}/api/v1"
@@ -34,10 +35,10 @@ class Prometheus:
         self._client = httpx.Client(timeout=_TIMEOUT_SECONDS, trust_env=False)
 
     def fires(self, alert: Alert) -> bool:
-        """Whether the alert fires in Prometheus, or its condition holds again and waits to fire.
+        """Whether the alert fires in Prometheus, or its condition holds again and the alert is pending.
 
         Raises:
-            UnavailableError: it does not answer or has just started, so nobody knows.
+            UnavailableError: Prometheus does not answer or has just started, so the answer is not known.
         """
         names = ("alertname", "agency", "kpi", "window", "rung")
         wanted = {name: alert.label(name) for name in names if alert.label(name)}
@@ -49,10 +50,10 @@ class Prometheus:
     def rate(self, alert: Alert) -> Ratio | None:
         """The present rate of the alert's agency, indicator and window; None where there is none.
 
-        It is that of the rules: both numbers are of one instant, also when a scrape fails.
+        Numerator and denominator are recorded by the rules: both are of one instant, also when a scrape fails.
 
         Raises:
-            UnavailableError: it does not answer.
+            UnavailableError: Prometheus does not answer.
         """
         wanted = {name: alert.label(name) for name in ("agency", "kpi", "window")}
         if not all(wanted.values()):
@@ -75,7 +76,7 @@ class Prometheus:
             raise UnavailableError(f"Prometheus has run for {age.total_seconds():.0f} s only and does not know yet what fires.")
 
     def _numbers(self, query: str) -> dict[str, int]:
-        """Name of a series -> its value; nothing of an answer that is not understood."""
+        """Name of each series -> its value; empty when the answer is not understood."""
         try:
             return {str(series["metric"]["__name__"]): int(float(series["value"][1])) for series in self._query(query)}
         except (ValueError, KeyError, TypeError, IndexError, OverflowError):

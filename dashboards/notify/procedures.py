@@ -1,6 +1,6 @@
 """Asks the exporter which procedures explain a low rate, or one that changed against one week earlier.
 
-A message does not wait for it long, and is sent without them.
+The exporter gets little time to answer; without an answer a message is sent without procedures.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _LOW, _DROPPED, _SURGED = "AgencyRateLow", "AgencyRateDropped", "AgencyRateSurge
 
 
 class Procedures:
-    """The exporter at ``url``, asked with ``token``; without one it answers to its own machine, or to everybody who may read."""
+    """The exporter at ``url``, asked with ``token``; without a token it answers only this machine, unless everybody may read."""
 
     def __init__(self, url: str, *, token: str = "", trust: ssl.SSLContext | None = None) -> None:
         self._url = f"{url.rstrip('/')}/api/v1/report/explanation"
@@ -40,7 +40,7 @@ class Procedures:
         self._client = httpx.Client(timeout=_TIMEOUT_SECONDS, trust_env=False, headers=headers, verify=trust or True)
 
     def explained(self, alerts: Sequence[Alert], now: dt.datetime) -> list[Alert]:
-        """The alerts; where all are of one agency, the worst firing one on a rate has three procedures among its annotations."""
+        """The alerts; if all are of one agency, the worst firing alert on a rate gets three procedures into its annotations."""
         about = [alert for alert in alerts if alert.firing and alert.name in {_LOW, _DROPPED, _SURGED}]
         if not about or len({alert.label("agency") for alert in alerts}) > 1:
             return list(alerts)
@@ -78,7 +78,7 @@ def _ratios(rows: Sequence[Mapping[str, Any]], part: str) -> dict[str, Ratio]:
 
 
 def _chosen(alert: Alert, before: Mapping[str, Ratio], after: Mapping[str, Ratio]) -> list[str]:
-    """Of a change the procedures that moved the rate most in its direction; of a low rate those that lack most dossiers."""
+    """Procedures for a message: for a change those that moved the rate most, for a low rate those that lack most dossiers."""
     if alert.name == _LOW:
         figures = alert.figures
         threshold = figures.threshold if figures is not None and figures.threshold is not None else Fraction(1)

@@ -1,4 +1,4 @@
-"""Who is told what: people, their agencies, channels, languages and hours. The model of the recipients file.
+"""The model of the recipients file: people, their agencies, channels, languages and hours.
 
 Pure: the file is read in ``recipients_file``. A secret (password, token, address of a chat) is a file or a setting.
 """
@@ -102,7 +102,7 @@ class _Part(BaseModel):
 
 
 class MailServer(_Part):
-    """The server that takes mail."""
+    """The server through which mail is sent."""
 
     server: Annotated[str, AfterValidator(_server)]
     sender: Annotated[str, AfterValidator(_address)]
@@ -122,14 +122,14 @@ class MailServer(_Part):
 
 
 class TelegramBot(_Part):
-    """The bot that writes to Telegram."""
+    """The bot that sends messages in Telegram."""
 
     token_file: str = ""
     api: Url = "https://api.telegram.org"
 
 
 class OfficeHours(_Part):
-    """When people are at work, in the time of Viet Nam. Public holidays are known; ``holidays`` are further days off."""
+    """When people are at work, in the time of Viet Nam. Public holidays are built in; ``holidays`` are further days off."""
 
     days: Annotated[tuple[int, ...], BeforeValidator(_weekdays)] = (0, 1, 2, 3, 4)
     start: Time = Field(dt.time(7, 30), alias="from")
@@ -145,7 +145,7 @@ class OfficeHours(_Part):
 
 
 class Escalation(_Part):
-    """A superior who is told of a critical alert of the same agencies that is still firing after some time."""
+    """A superior who is told of a critical alert of the same agencies that still fires after some time."""
 
     to: str
     after: Duration
@@ -158,7 +158,7 @@ class Escalation(_Part):
 
 
 class Channels(_Part):
-    """Where a person reads messages. ``*_file``: a file with the address, when the address itself is a secret."""
+    """The channels on which a person reads messages. ``*_file``: a file with the address, when the address itself is a secret."""
 
     mail: MailAddresses = ()
     telegram: ChatIds = ()
@@ -175,7 +175,7 @@ class Channels(_Part):
 
     @property
     def names(self) -> tuple[ChannelName, ...]:
-        """The kinds of channels that are given."""
+        """The kinds of channels that the person has."""
         given: dict[ChannelName, bool] = {
             "mail": bool(self.mail),
             "telegram": bool(self.telegram),
@@ -197,7 +197,7 @@ class Recipient(_Part):
 
 
 class Recipients(_Part):
-    """The whole file. ``default``: who is told about an agency that nobody has; empty: ``operations``."""
+    """The content of the recipients file. ``default``: who is told about an agency without recipients; empty: ``operations``."""
 
     mail: MailServer | None = None
     telegram: TelegramBot | None = None

@@ -40,14 +40,14 @@ class Directory:
 
     @property
     def default(self) -> tuple[str, ...]:
-        """The ids of those who are told about an agency without recipients and one that the registry does not know."""
+        """The ids of the recipients who are told about an agency without recipients, or one that the registry does not know."""
         return self.recipients.default or self.recipients.operations
 
     def person(self, key: str) -> Recipient:
-        """The recipient with an id.
+        """The recipient with the id ``key``.
 
         Raises:
-            ConfigurationError: there is none.
+            ConfigurationError: there is no such recipient.
         """
         found = self.recipients.recipients.get(key)
         if found is None:
@@ -57,7 +57,7 @@ class Directory:
 
 
 def read_recipients(path: Path, registry: AgencyRegistry, *, day: dt.date) -> Directory:
-    """Read a recipients file; ``day`` decides which agencies exist.
+    """Read a recipients file; ``day``: the civil day on which its agencies must be in force.
 
     Raises:
         ConfigurationError: it cannot be read, or something in it is wrong; the error names the line and the remedy.
@@ -71,10 +71,10 @@ def read_recipients(path: Path, registry: AgencyRegistry, *, day: dt.date) -> Di
 
 
 def parse_recipients(text: str, registry: AgencyRegistry, *, day: dt.date, name: str, folder: Path) -> Directory:
-    """Like ``read_recipients``, from a text.
+    """Read the text of a recipients file, as ``read_recipients`` does.
 
     Raises:
-        ConfigurationError: as there.
+        ConfigurationError: something in the text is wrong; the error names the line and the remedy.
     """
     document = read_yaml(text, name=name)
     try:
@@ -106,7 +106,7 @@ def _unknown_agency(word: str, registry: AgencyRegistry, day: dt.date) -> str:
 
 
 def _contradictions(recipients: Recipients) -> Iterator[tuple[Place, str]]:
-    """What each field alone does not show."""
+    """Errors that only several fields together show: (place, sentence)."""
     known = recipients.recipients
     for key, person in known.items():
         if not _ID.fullmatch(key):

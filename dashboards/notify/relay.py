@@ -1,7 +1,7 @@
-"""The relay between Alertmanager and people: writes each message in the recipient's language and sends it, or holds it back.
+"""The relay between Alertmanager and people: writes each message in the recipient's language, and sends it or holds it back.
 
-What is not critical waits for office hours. An end is told only when Prometheus confirms it. What ended while Alertmanager
-muted it, so that it never said so, is told by ``settle``.
+Messages that are not critical wait for office hours. The end of an alert is told only when Prometheus confirms it. ``settle``
+tells the end of alerts that ended while Alertmanager muted them, so that Alertmanager never delivered their end.
 """
 
 from __future__ import annotations
@@ -44,17 +44,17 @@ class Sender(Protocol):
     """Sends a message over one channel; ``channels.Channels``."""
 
     def send(self, key: str, channel: str, message: Message, alerts: Sequence[Alert]) -> None:
-        """Raises ConfigurationError or UnavailableError when it was not taken."""
+        """Send a message. Raises ConfigurationError or UnavailableError when it was not taken."""
 
 
 class Truth(Protocol):
-    """Knows the present; ``present.Prometheus``."""
+    """Knows whether alerts fire now, and present rates; ``present.Prometheus`` implements it."""
 
     def fires(self, alert: Alert, /) -> bool:
-        """Raises UnavailableError when nobody knows."""
+        """Whether the alert fires now. Raises UnavailableError when this is not known."""
 
     def rate(self, alert: Alert, /) -> Ratio | None:
-        """Raises UnavailableError when nobody knows."""
+        """The present rate of the alert's series. Raises UnavailableError when it is not known."""
 
 
 def _log_sent(route: Route, message: Message) -> None:
@@ -63,11 +63,10 @@ def _log_sent(route: Route, message: Message) -> None:
 
 @dataclass(slots=True)
 class Relay:
-    """The rules of sending, over a memory and a sender.
+    """The rules of sending, on top of a memory and a sender.
 
-    ``on_sent``: called after each message.
-    ``procedures``: explains rates; None: messages name no procedures.
-    ``alertmanager``: its address, asked for what ended without a word; None: nobody is asked.
+    ``on_sent``: called after each sent message. ``procedures``: explains rates; None: messages name no procedures.
+    ``alertmanager``: its address, to ask which alerts ended without a delivery; None: it is not asked.
     """
 
     directory: Directory
@@ -88,10 +87,10 @@ class Relay:
     _turns: defaultdict[Route, threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock))
 
     def deliver(self, route: Route, alerts: Sequence[Alert]) -> bool:
-        """Take a delivery of Alertmanager; whether a message was sent, which is not so when it is held back.
+        """Take a delivery of Alertmanager; returns whether a message was sent (False: it is held back, or need not be sent).
 
         Raises:
-            PortalPulseError: it could not be sent; Alertmanager shall deliver it again.
+            PortalPulseError: the message could not be sent; Alertmanager must deliver the alerts again.
         """
         person = self.directory.person(route.key)
         with self._turns[route]:  # Alertmanager and ``settle`` may tell the same end at the same time
@@ -114,7 +113,10 @@ class Relay:
         return True
 
     def release_held(self) -> None:
-        """Send in one message what was held back of those whose office hours have begun. Failures are logged and tried again."""
+        """Send the held-back alerts of recipients whose office hours have begun, in one message each.
+
+        Failures are logged and tried again.
+        """
         now = self.clock.now()
         for route, alerts in self.memory.held().items():
             if route.key not in self.directory.recipients.recipients:
@@ -130,7 +132,7 @@ class Relay:
                     self.memory.release(route, alerts)
 
     def settle(self) -> None:
-        """Tell of alerts that ended while Alertmanager muted them. It forgets such an alert without a word."""
+        """Tell of alerts that ended while Alertmanager muted them, because it forgets such alerts without a delivery."""
         if self.alertmanager is None:
             return
         open_alerts = self.memory.open()
@@ -153,7 +155,7 @@ class Relay:
                     log.warning("message_not_sent", recipient=route.key, channel=route.channel, error=str(error))
 
     def ask_again(self) -> None:
-        """Tell of ends that Prometheus could not prove before and proves now, although the alert never fired again."""
+        """Tell of ends that Prometheus could not confirm before and confirms now, although the alert never fired again."""
         for route, alerts in [(route, tuple(denied.values())) for route, denied in self._denied.items() if denied]:
             try:
                 self.deliver(route, alerts)
@@ -175,7 +177,7 @@ class Relay:
         self.on_sent(route, message)
 
     def _has_ended(self, route: Route, alert: Alert) -> bool:
-        """Whether an end is true and news: not of an alert that was muted all the time, and not told already by ``settle``."""
+        """Whether an end is true and new to the recipient: not if the alert was always muted, or ``settle`` has told its end."""
         if alert.label("scope") == "agency" and not self.memory.knows(route, alert):
             return False
         if self.truth is None or alert.label("part"):  # alerts about parts of a local stack do not come from Prometheus
@@ -193,7 +195,7 @@ class Relay:
         return True
 
     def _continues(self, route: Route, alerts: Sequence[Alert]) -> bool:
-        """Whether these are alerts that people know, and that fire again for Alertmanager because it took one for ended."""
+        """Whether these are known alerts that fire again for Alertmanager only because it had taken them for ended."""
         denied = self._denied[route]
         again = denied.keys() & {alert.fingerprint for alert in alerts if alert.firing}
         known = bool(denied) and all(

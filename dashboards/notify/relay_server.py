@@ -20,10 +20,10 @@ _TICK_SECONDS: Final = 15.0
 
 
 class RelayServer:
-    """A relay with its server and the thread that sends what waits."""
+    """A relay with its HTTP server, and the thread that sends held-back messages."""
 
     def __init__(self, relay: Relay, *, host: str, port: int, token: str = "", tick_seconds: float = _TICK_SECONDS) -> None:
-        """Listen at once; ``token``: see ``WebhookServer``.
+        """Begin to listen; deliveries are answered after ``start``. ``token``: see ``WebhookServer``.
 
         Raises:
             UnavailableError: the port is taken or may not be used.
@@ -35,16 +35,16 @@ class RelayServer:
 
     @property
     def url(self) -> str:
-        """Where Alertmanager delivers to, without a path."""
+        """The address to which Alertmanager delivers, without a path."""
         return self._webhooks.url
 
     def start(self) -> None:
-        """Start answering and sending."""
+        """Start to answer deliveries and to send held-back messages."""
         self._webhooks.start()
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop; what is held back stays on disk."""
+        """Stop; held-back alerts stay on disk."""
         self._stopped.set()
         self._webhooks.stop()
         if self._thread.is_alive():

@@ -17,7 +17,10 @@ from pipeline.settings import Settings
 
 
 def links_of(settings: Settings) -> Links:
-    """The addresses in messages. None is guessed: an address of this machine may mean nothing to who reads the message."""
+    """The addresses for links in messages.
+
+    Missing ones are not guessed: an address of this machine may mean nothing to a reader.
+    """
     notify = settings.notify
     return Links(board=notify.board_url, agency=notify.agency_url, runbook=notify.runbook_url)
 
@@ -46,7 +49,7 @@ def relay_of(
     alertmanager: str = "",
     api: str = "",
 ) -> Relay:
-    """A relay whose memory is in ``folder``; the addresses that are given win over those of the settings.
+    """A relay whose memory is in ``folder``; the given addresses win over those of the settings.
 
     Raises:
         ConfigurationError: a password, a token or a file with one is missing.

@@ -1,4 +1,4 @@
-"""Who would get what, when: an imagined alert through the real routes (amtool), office hours and templates."""
+"""Finds out who would get which message when: an imagined alert goes through real routes (amtool), office hours and templates."""
 
 from __future__ import annotations
 
@@ -34,7 +34,10 @@ _ADDRESS: Final = re.compile(r"/deliver/([^/]+)/([^/]+)$")
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """An alert on an agency. ``rate`` and ``threshold`` are ratios; ``at``: when it fires; ``name``: one of ``agency_alerts``."""
+    """An imagined alert on an agency.
+
+    ``rate`` and ``threshold`` are ratios; ``at``: when it fires; ``name``: one of ``agency_alerts``.
+    """
 
     agency: str
     rate: Fraction
@@ -48,7 +51,7 @@ class Scene:
 
     @property
     def rung(self) -> str:
-        """The rung of the ladder; other alerts have none."""
+        """The rung of the ladder; empty for alerts without rungs."""
         if self.name != "AgencyRateLow":
             return ""
         if not self.rate:
@@ -81,7 +84,7 @@ class Scene:
         )
 
     def _numbers(self) -> dict[str, str]:
-        """The plain numbers in the annotations of each alert."""
+        """The plain numbers in the alert's annotations."""
         if self.name == "AgencySilent":
             return {"quiet_hours": "14", "usual_hours": "9"}
         found = {"numerator": str(int(self.rate * self.dossiers)), "denominator": str(self.dossiers)}
@@ -93,7 +96,7 @@ class Scene:
 
 @functools.cache
 def _annotations() -> Mapping[str, Mapping[str, str]]:
-    """The annotations of every alert on agencies, from the rules."""
+    """The annotations of every alert on agencies, from the rules: alert -> annotations."""
     groups = (group for text in render(RuleTiming.production()).values() for group in yaml.safe_load(text)["groups"])
     rules = (rule for group in groups for rule in group["rules"] if rule.get("labels", {}).get("scope") == "agency")
     return {rule["alert"]: rule["annotations"] for rule in rules}
@@ -127,9 +130,9 @@ def simulate(directory: Directory, config: str, alert: Alert, *, links: Links, g
     Args:
         directory: the recipients.
         config: the text of alertmanager.yml.
-        alert: what fires.
+        alert: the alert that fires.
         links: addresses in messages.
-        grouped: whether the wait of a group is part of the time.
+        grouped: whether to add the time that Alertmanager waits for further alerts of a group.
 
     Raises:
         ConfigurationError: amtool is missing or refuses the routes.
@@ -180,7 +183,7 @@ def receivers_of(config: str, labels: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _waits(route: Mapping[str, Any], inherited: dt.timedelta = dt.timedelta(0)) -> dict[str, dt.timedelta]:
-    """The wait of the group of each receiver."""
+    """Receiver -> how long Alertmanager waits for further alerts of a group."""
     wait = _duration(route["group_wait"]) if "group_wait" in route else inherited
     found = {route["receiver"]: wait} if "receiver" in route else {}
     for child in route.get("routes", []):

@@ -1,6 +1,7 @@
-"""The checker of the heartbeat: tells people when the alerting path falls silent, and when it is heard again.
+"""Checks the heartbeat: tells people when the alerting path falls silent, and when it works again.
 
-It runs on another machine than Alertmanager and sends by itself. It also passes on alerts that the relay may not be able to send.
+It runs on another machine than Alertmanager and sends messages itself. It also passes on alerts that the relay may be unable to
+send.
 """
 
 from __future__ import annotations
@@ -32,12 +33,12 @@ REPEAT: Final = dt.timedelta(hours=4)
 
 @dataclass(slots=True)
 class Heartbeat:
-    """When the heartbeat was heard, in seconds of a clock that never jumps. Pure.
+    """When the heartbeat was received, in seconds of a clock that never jumps. Pure.
 
     Attributes:
-        after: silence of this long is an alarm.
+        after: silence of this many seconds is an alarm.
         heard: the last beat; at first the start of the checker, which must not be an all-clear.
-        alarmed: when people were told of the silence; None while it is heard.
+        alarmed: when people were told of the silence; None while heartbeats arrive.
     """
 
     after: float
@@ -46,31 +47,31 @@ class Heartbeat:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def beat(self, now: float) -> None:
-        """A heartbeat arrived."""
+        """Note that a heartbeat arrived."""
         with self.lock:
             self.heard = now
 
     def due(self, now: float) -> bool | None:
-        """What has to be told: True: it is silent, False: it is heard again, None: nothing."""
+        """What people must be told: True: the heartbeat is silent, False: it arrives again, None: nothing."""
         with self.lock:
             if now - self.heard >= self.after:
                 return True if self.alarmed is None or now - self.alarmed >= REPEAT.total_seconds() else None
             return None if self.alarmed is None else False
 
     def told(self, *, silent: bool, now: float) -> None:
-        """People know it."""
+        """Note that people were told."""
         with self.lock:
             self.alarmed = now if silent else None
 
 
 class WatchdogChecker:
-    """Receives the heartbeat and tells recipients, each over all their channels.
+    """Receives the heartbeat and tells recipients over all their channels.
 
     Args:
         directory: the recipients.
         sender: sends messages.
-        to: the ids of those who are told.
-        heartbeat: what was heard.
+        to: the ids of the recipients to tell.
+        heartbeat: the state of the heartbeat.
         clock: the time in messages.
         monotonic: seconds for ``heartbeat``.
         links: addresses in messages.
@@ -92,7 +93,7 @@ class WatchdogChecker:
         self._since = clock.now()
 
     def take(self, path: str, alerts: tuple[Alert, ...]) -> HTTPStatus:
-        """A delivery of Alertmanager at any path: a heartbeat, or alerts to pass on."""
+        """Take a delivery of Alertmanager at any path: a heartbeat, or alerts to pass on; returns the status of the answer."""
         del path
         if any(alert.name == HEARTBEAT and alert.firing for alert in alerts):
             self._heartbeat.beat(self._monotonic())
@@ -102,7 +103,7 @@ class WatchdogChecker:
         return HTTPStatus.OK
 
     def tick(self) -> None:
-        """Tell people when the heartbeat has fallen silent or is heard again. Call it every few seconds."""
+        """Tell people when the heartbeat has fallen silent or arrives again. Call this every few seconds."""
         now = self._monotonic()
         silent = self._heartbeat.due(now)
         if silent is None:
@@ -136,7 +137,7 @@ class WatchdogChecker:
         )
 
     def _tell(self, alerts: Sequence[Alert]) -> bool:
-        """Whether at least one channel took it; a channel that fails must not make the others repeat."""
+        """Send to all recipients; returns whether any channel took it: a failing channel must not make the others repeat."""
         taken = False
         for key in self._to:
             person = self._directory.person(key)
@@ -152,7 +153,7 @@ class WatchdogChecker:
 
 
 def watch(checker: WatchdogChecker, stopped: threading.Event, *, every: float) -> None:
-    """Call ``tick`` until ``stopped``; an unexpected error is logged, because a dead checker would say nothing."""
+    """Call ``tick`` every ``every`` seconds until ``stopped``; an unexpected error is logged and does not end the checker."""
     while not stopped.wait(every):
         try:
             checker.tick()

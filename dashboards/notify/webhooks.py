@@ -1,7 +1,7 @@
-"""An HTTP server for the webhooks of Alertmanager; ``/healthz`` answers, too.
+"""An HTTP server for the webhooks of Alertmanager; it also answers ``/healthz``.
 
-A delivery needs the token, or, where none is set, must come directly from this machine: it makes the process write to people, or
-take a heartbeat for heard. A browser may not deliver in any case: Alertmanager is none.
+A delivery needs the token; where no token is set, it must come directly from this machine, because it makes the process send
+messages or count a heartbeat. A delivery from a browser is always refused.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _OF_A_PROXY: Final = ("Forwarded", "Via", "X-Real-IP", "X-Forwarded-For", "X-For
 
 
 def _refusal(headers: Message, peer: str, token: str) -> HTTPStatus | None:
-    """Why a delivery is not taken, None when it is."""
+    """The status with which a delivery is refused; None: it is accepted."""
     if any(name in headers for name in _OF_A_BROWSER):
         return HTTPStatus.FORBIDDEN
     if token:
@@ -56,7 +56,7 @@ def _is_loopback(address: str) -> bool:
 
 
 def of_alerts(take: Callable[[str, tuple[Alert, ...]], HTTPStatus]) -> Take:
-    """What takes alerts, as what takes bodies. A body without alerts is rejected."""
+    """Turn a function that takes alerts into one that takes request bodies. A body without alerts is rejected."""
 
     def take_body(path: str, body: dict[str, Any]) -> HTTPStatus:
         alerts = read_delivery(body)
@@ -66,19 +66,19 @@ def of_alerts(take: Callable[[str, tuple[Alert, ...]], HTTPStatus]) -> Take:
 
 
 class _Server(ThreadingHTTPServer):
-    """Alertmanager opens a connection for each message at once: hundreds when many agencies fall, where five may wait by default.
+    """An HTTP server with a long queue: Alertmanager opens hundreds of connections at once when many agencies fall.
 
-    Of more the system takes no notice, and they try again after seconds until Alertmanager gives up.
+    Connections beyond the queue are ignored by the system and tried again after seconds, until Alertmanager gives up.
     """
 
     request_queue_size = 4_096
 
 
 class WebhookServer:
-    """Reads deliveries of Alertmanager and hands them to ``take``, in threads of this process until ``stop``."""
+    """Takes deliveries of Alertmanager and hands them to ``take``, in threads of this process until ``stop``."""
 
     def __init__(self, host: str, port: int, take: Take, *, token: str = "") -> None:
-        """Listen at once; answer after ``start``. ``token``: deliveries need it; empty: only this machine delivers.
+        """Begin to listen; answer after ``start``. ``token``: every delivery needs it; empty: only this machine may deliver.
 
         Raises:
             UnavailableError: the port is taken or may not be used.
@@ -95,7 +95,7 @@ class WebhookServer:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The address at which the server listens."""
         host, port = self._server.server_address[:2]
         return f"http://{host!s}:{port}"
 
@@ -144,6 +144,6 @@ def _handler(take: Take, token: str) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name http.server uses
-            """No log of requests: who takes the deliveries says what became of them."""
+            """Log no requests: the function that takes the deliveries logs their result."""
 
     return Handler

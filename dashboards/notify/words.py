@@ -1,4 +1,4 @@
-"""The words of messages in Vietnamese and English. Numbers and times are written here, too: cut, never rounded."""
+"""The words of messages in Vietnamese and English. Numbers are cut when they are written, never rounded."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from domain.rounding import decimal, percent, vietnamese
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """One language. Texts in braces are filled by ``str.format``."""
+    """The words of one language. Fields in braces are filled with ``str.format``."""
 
     language: str
     time_format: str
@@ -75,12 +75,12 @@ class Words:
         return f"{vietnamese(text) if self.language == 'vi' else text} %"
 
     def threshold(self, ratio: Fraction) -> str:
-        """A threshold in percent, without decimals that say nothing."""
+        """A threshold in percent, without trailing zeros."""
         text = decimal(100 * ratio, decimals=4).rstrip("0").rstrip(".")
         return f"{vietnamese(text) if self.language == 'vi' else text} %"
 
     def counted(self, ratio: Ratio) -> str:
-        """Numerator and denominator."""
+        """Numerator and denominator of a ratio as text."""
         return f"{self.whole(ratio.numerator)}/{self.whole(ratio.denominator)} {self.dossiers}"
 
     def time(self, instant: dt.datetime) -> str:
@@ -88,19 +88,19 @@ class Words:
         return f"{instant.astimezone(VIETNAM):{self.time_format}}{self.time_zone}"
 
     def day(self, text: str) -> str:
-        """A civil day that is written as 2026-11-26."""
+        """The text of a civil day that is given as 2026-11-26."""
         return f"{dt.date.fromisoformat(text):{self.day_format}}"
 
     def kpi(self, code: str) -> str:
-        """The name of an indicator in a sentence; an unknown code as it is."""
+        """The name of an indicator within a sentence; an unknown code is returned unchanged."""
         return self.kpis.get(code, code)
 
     def online_dossiers(self, kpi: str) -> str:
-        """What the numerator of an indicator counts; of an unknown one simply dossiers."""
+        """The dossiers that the numerator of an indicator counts; for an unknown indicator only "dossiers"."""
         return self.online.get(kpi, self.dossiers)
 
     def window(self, code: str) -> str:
-        """The words for a window; an unknown code as it is."""
+        """The words for a window; an unknown code is returned unchanged."""
         return self.windows.get(code, code)
 
 

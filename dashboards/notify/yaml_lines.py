@@ -1,6 +1,6 @@
 """Reads YAML with the line of every value, so that an error in a file that people write can name its line.
 
-Every scalar is read as text: ``07:30`` stays a time and ``-100123`` an id, whatever version of YAML somebody has in mind.
+Every scalar is read as text: ``07:30`` stays a time and ``-100123`` an id, whichever version of YAML the writer expects.
 """
 
 from __future__ import annotations

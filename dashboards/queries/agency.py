@@ -1,4 +1,4 @@
-"""PromQL of the board of one agency: its rate and limits, its windows, its alerts, what is unusual.
+"""PromQL of the board of one agency: its rate and limits, its windows, its alerts, its unusual dossiers.
 
 ``$agency`` is one code. Recorded series of the other agencies are not read.
 """

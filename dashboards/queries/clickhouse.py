@@ -20,12 +20,12 @@ _AGENCY: Final = "${agency:sqlstring}"
 
 
 def _cut(numerator: str, denominator: str) -> str:
-    """A rate in percent, cut to two decimals; NULL without dossiers."""
+    """The SQL of a rate in percent, cut to two decimals; NULL without dossiers."""
     return f"if({denominator} = 0, NULL, intDiv(10000 * {numerator}, greatest({denominator}, 1)) / 100)"
 
 
 def _by_day(where: str) -> str:
-    """Numerator and denominator of every civil day of the range and of the six before it, also of days without dossiers."""
+    """The SQL of numerator and denominator for every civil day of the range and the six days before, also without dossiers."""
     return (
         f"SELECT day, sum({_NUMERATOR}) AS n, sum({_DENOMINATOR}) AS d FROM agency_day FINAL "  # noqa: S608 - constants
         f"WHERE {where}day >= {_FIRST} - 6 AND day <= {_LAST} "
@@ -34,7 +34,7 @@ def _by_day(where: str) -> str:
 
 
 def _of_week(where: str) -> str:
-    """Rate of 7 days and the dossiers of the day, at each day of the range."""
+    """The SQL of the rate of 7 days and the dossiers of the day, for each day of the range."""
     return (
         f"SELECT toDateTime(day, {_ZONE}) AS time, {_cut('n7', 'd7')} AS rate, d AS dossiers, n AS online FROM ("  # noqa: S608 - constants
         "SELECT day, n, d, sum(n) OVER w AS n7, sum(d) OVER w AS d7 "

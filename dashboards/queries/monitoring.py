@@ -1,4 +1,4 @@
-"""PromQL about Prometheus and Alertmanager themselves: do they see, judge and tell.
+"""PromQL about Prometheus and Alertmanager themselves: whether they read data, evaluate rules and send messages.
 
 Their own series have no fixed job names: every site names its jobs itself.
 """

@@ -26,7 +26,7 @@ ALERT: Final = "alertname, agency, kpi, window, rung, severity"
 
 
 def state_of(at: str) -> str:
-    """Where the rate of each agency stands on the ladder; ``at`` selects indicator, window and perhaps agency."""
+    """PromQL of where the rate of each agency stands on the ladder; ``at`` selects indicator, window and perhaps agency."""
     ratio = f"agency:kpi:ratio{{{at}}}"
 
     def rung(name: str) -> str:
@@ -46,7 +46,7 @@ def state_of(at: str) -> str:
 
 
 def missing_of(at: str) -> str:
-    """New dossiers, all of them online, that reach the next limit: they count in the denominator, too."""
+    """PromQL of how many more dossiers, all online, reach the next limit (they count in the denominator, too)."""
     rung, numerator = f'agency:kpi_rung:ratio{{{at},rung!="zero"}}', f"agency:kpi_numerator:max{{{at}}}"
     gap = f"{rung} * {_ON} group_left () agency:kpi_denominator:max{{{at}}} - {_ON} group_left () {numerator}"
     return f"min by (agency, window) (ceil(({gap}) / ((1 - {rung}) > 0) - 1e-6) > 0)"

@@ -54,7 +54,9 @@ UNRESOLVED = BoardQuery(
     "unresolved", "sum(portalpulse_worker_unresolved_messages)", "Stored messages whose dossiers are not resolved."
 )
 UNRESOLVED_AGE = BoardQuery(
-    "unresolved_age", "max(portalpulse_worker_oldest_unresolved_seconds)", "Seconds since the oldest of them was stored."
+    "unresolved_age",
+    "max(portalpulse_worker_oldest_unresolved_seconds)",
+    "Age of the oldest message whose dossier is not resolved, in seconds.",
 )
 WAITING_DOSSIERS = BoardQuery(
     "waiting_dossiers", "sum(portalpulse_worker_waiting_dossiers)", "Dossiers whose row in the table of dossiers is old."
@@ -62,7 +64,7 @@ WAITING_DOSSIERS = BoardQuery(
 WAITING_DOSSIERS_AGE = BoardQuery(
     "waiting_dossiers_age",
     "max(portalpulse_worker_oldest_waiting_dossier_seconds)",
-    "Seconds since the oldest of these changes waits.",
+    "Seconds that the oldest change of a dossier has waited for its row to be written.",
 )
 EVENT_RATE = BoardQuery(
     "event_rate", f"sum by (outcome) (rate(portalpulse_worker_events_total{_RATE}))", "Messages a second, by outcome."
@@ -174,7 +176,7 @@ DEAD_LETTER_PERCENT = BoardQuery(
 DEAD_LETTER_RATIO = BoardQuery(
     "dead_letter_ratio",
     'floor(1e4 * max(pipeline:dead_letter_rows_per_received_rows:ratio{window="1h"}) + 1e-6) / 100',
-    "The same as recorded, over time.",
+    "Share of the last hour's messages that were dead-lettered, as recorded over time.",
     may_be_empty="nothing came in the last hour",
 )
 DEAD_LETTER_AGENCIES = BoardQuery(

@@ -25,7 +25,7 @@ Figure = Literal[
 
 @dataclass(frozen=True, slots=True)
 class BoardQuery:
-    """A query of Prometheus. Series of agencies have the label ``agency``, of blocks ``block``; percentages are from 0 to 100."""
+    """A PromQL query. Series of agencies have the label ``agency``, of blocks ``block``; percentages are from 0 to 100."""
 
     name: str
     promql: str
@@ -38,7 +38,7 @@ class BoardQuery:
 
 @dataclass(frozen=True, slots=True)
 class SqlQuery:
-    """A query of ClickHouse, with the macros of its data source. ``series``: the first column is the time of points of a line."""
+    """A ClickHouse query with the macros of its data source. ``series``: the first column is the time of the points of a line."""
 
     name: str
     sql: str
@@ -48,10 +48,10 @@ class SqlQuery:
 
 
 def cut_percent(ratio: str) -> str:
-    """A ratio from 0 to 1 in percent, cut to two decimals. 1e-6 corrects 6493.999999999999 to 6494."""
+    """PromQL of a ratio from 0 to 1 in percent, cut to two decimals. 1e-6 corrects 6493.999999999999 to 6494."""
     return f"floor(1e4 * {ratio} + 1e-6) / 100"
 
 
 def cut_points(difference: str) -> str:
-    """A difference of two ratios in percentage points, cut to two decimals towards zero."""
+    """PromQL of a difference of two ratios in percentage points, cut to two decimals towards zero."""
     return f"sgn({difference}) * floor(1e4 * abs({difference}) + 1e-6) / 100"

@@ -1,4 +1,4 @@
-"""The alert on online dossiers that were accepted late (118/2025/NĐ-CP), of the last seven days that can be judged."""
+"""The alert on online dossiers that were accepted late (118/2025/NĐ-CP), over the last seven days that can be judged."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _LATE, _ALL, _RATIO = "agency:accepted_late:max", "agency:registered_online:max"
 
 
 def accepted_late(timing: RuleTiming) -> list[Rule]:
-    """AgencyAcceptedLate, after its records."""
+    """The records that the alert AgencyAcceptedLate reads, then the alert."""
     limit = timing.accepted_late_ratio
     return [
         record(_LATE, f"max by (agency) ({seen('agency_accepted_late_dossiers', timing)})"),

@@ -1,7 +1,7 @@
-"""Recorded rates of agencies, blocks and the nation, which boards and alerts share, and the ladder of limits below a rate.
+"""Recorded rates of agencies, blocks and the nation, for boards and alerts, and the ladder of limits below which alerts start.
 
 A rung of the ladder is ``zero``, ``below5`` (the threshold of the policy), ``below10`` or ``target``. Each rung is a series with
-its limit and its severity, so that one alert serves all of them. Alertmanager tells only the worst rung of an agency.
+its limit and its severity, so that one alert serves all rungs. Alertmanager sends only the worst rung of an agency.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def _ladder(timing: RuleTiming) -> list[Rule]:
 
 
 def _pooled(timing: RuleTiming) -> list[Rule]:
-    """Pooled rates: sums are divided; rates are never averaged."""
+    """The records of pooled rates: numerators and denominators are summed, then divided; rates are never averaged."""
     block_of = f"* on (agency) group_left (block) max by (agency, block) ({seen('agency_info', timing)})"
     return [
         record("block:kpi_numerator:sum", f"sum by (block, kpi, window) (agency:kpi_numerator:max {block_of})"),
@@ -121,7 +121,7 @@ def _pooled(timing: RuleTiming) -> list[Rule]:
 
 
 def agency_group(timing: RuleTiming) -> Rule:
-    """The group of ``agency.yml``."""
+    """The rule group of ``agency.yml``."""
     rules = [
         *_figures(timing),
         *_ladder(timing),

@@ -1,4 +1,4 @@
-"""The form of every alert on an agency: what starts it needs data that can be trusted, and only figures end it."""
+"""The form of every alert on an agency: it starts only on data that can be trusted, and ends only on figures."""
 
 from __future__ import annotations
 
@@ -24,16 +24,17 @@ def held_alert(
     """The alert ``name`` on agencies, which starts with ``start`` and ends with ``over``.
 
     Args:
-        name: of the alert.
-        labels: those of the alert's series, separated by commas.
-        start: the series that start it. The alert has their labels.
-        over: the series that end it.
-        known: a series of every agency that can have this alert. An agency without one ends it; without any it continues.
+        name: the name of the alert.
+        labels: the labels of the alert's series, separated by commas.
+        start: PromQL of the series that start the alert, which gets their labels.
+        over: PromQL of the series that end the alert.
+        known: PromQL of a series for every agency that can have this alert. When only the series of one agency is missing, its
+            alert ends; when all are missing, alerts continue.
         key: the labels that ``over`` and ``known`` share with the alert.
-        severity: None: each series of ``start`` has that label.
-        annotations: its texts.
-        timing: limits of the data that start and end an alert: what is left of a window in a stall may show anything.
-        trusted: lines that say when figures may start and end the alert. Without any: ``trusted_now``.
+        severity: None: each series of ``start`` has a label ``severity``.
+        annotations: the texts of the alert.
+        timing: limits of the data that start and end an alert: in a stall the rest of a window may show any rate.
+        trusted: lines that say when figures may start and end the alert. Empty: ``trusted_now``.
     """
     fires = f"group by ({labels}) ({firing(name)})"
     lines = trusted or trusted_now(timing)
@@ -73,7 +74,7 @@ def held_alert(
 
 
 def trusted_now(timing: RuleTiming) -> tuple[str, ...]:
-    """The end of an expression on figures that are read at each scrape: data are fresh, and few events wait."""
+    """The end of an expression, for figures that are read at each scrape: data are fresh, and few events wait."""
     return (
         f"and on () pipeline:freshness:seconds < {timing.freshness_limit_seconds}",
         f"unless on () pipeline:backlog:events > {timing.backlog_limit_events}",
@@ -81,7 +82,7 @@ def trusted_now(timing: RuleTiming) -> tuple[str, ...]:
 
 
 def trusted_for_long(timing: RuleTiming) -> tuple[str, ...]:
-    """The same of figures that are counted in the background: data were fresh for as long as the count may be old."""
+    """The end of an expression, for figures counted in the background: data were fresh for as long as the count may be old."""
     window = duration(timing.findings_age_limit_seconds)
     return (
         # Neither while nobody knows whether data are fresh: a count stays where it is when the storage is gone.

@@ -59,27 +59,27 @@ def vietnamese_number(value: int) -> str:
 
 
 def vietnamese_percent(ratio: float) -> str:
-    """A limit in percent in Vietnamese notation, without decimals that say nothing."""
+    """A limit in percent in Vietnamese notation, without trailing zeros."""
     return f"{number(round(ratio * 100, 7)).replace('.', ',')} %"
 
 
 def whole(expr: str) -> str:
-    """The first value of ``expr`` as a whole number with Vietnamese thousands; nothing when there is none."""
+    """A template for the first value of ``expr`` as a whole number with Vietnamese thousands; empty when there is none."""
     return f'{{{{ with query "{expr}" }}}}{{{{ . | first | value | printf "%.0f" | {THOUSANDS} }}}}{{{{ end }}}}'
 
 
 def whole_en(expr: str) -> str:
-    """The first value of ``expr`` as a whole number with English thousands; nothing when there is none."""
+    """A template for the first value of ``expr`` as a whole number with English thousands; empty when there is none."""
     return f'{{{{ with query "{expr}" }}}}{{{{ . | first | value | printf "%.0f" | {THOUSANDS_EN} }}}}{{{{ end }}}}'
 
 
 def age(seconds: str) -> str:
-    """The first value of ``seconds`` in Vietnamese: minutes up to two hours, hours up to two days, then days."""
+    """A template for the first value of ``seconds`` in Vietnamese: minutes up to two hours, hours up to two days, then days."""
     return _age(seconds, whole, "phút", "giờ", "ngày")
 
 
 def age_en(seconds: str) -> str:
-    """The same in English."""
+    """A template for the first value of ``seconds`` in English: minutes up to two hours, hours up to two days, then days."""
     return _age(seconds, whole_en, "minutes", "hours", "days")
 
 
@@ -93,26 +93,29 @@ def _age(seconds: str, whole: Callable[[str], str], minutes: str, hours: str, da
 
 
 def label_text(label: str, texts: dict[str, str]) -> str:
-    """The text for the value of a label; an unknown value is shown as it is."""
+    """A template for the text of a label's value; an unknown value is shown unchanged."""
     cases = "{{ else ".join(f'if eq $labels.{label} "{value}" }}}}{text}' for value, text in texts.items())
     return f"{{{{ {cases}{{{{ else }}}}{{{{ $labels.{label} }}}}{{{{ end }}}}"
 
 
 def query_of(expr: str) -> str:
-    """The pipeline that asks for ``expr``; ``%s`` in it selects the figures and ``%r`` the rung of the alert."""
+    """The template pipeline that queries ``expr``; ``%s`` in it selects the figures and ``%r`` the rung of the alert."""
     names = {"%s": "$of", "%r": "$at"}
     arguments = " ".join(names[expr[i : i + 2]] for i in range(len(expr)) if expr[i : i + 2] in names)
     return f'printf "{expr.replace("%r", "%s")}" {arguments} | query'
 
 
 def value_of(expr: str, form: str, stages: str = "") -> str:
-    """The first value of ``expr``, or nothing."""
+    """A template for the first value of ``expr`` in the format ``form``; empty when there is none."""
     piped = f" | {stages}" if stages else ""
     return f'{{{{ with {query_of(expr)} }}}}{{{{ . | first | value | printf "{form}"{piped} }}}}{{{{ end }}}}'
 
 
 def _missing(limit: str) -> str:
-    """New online dossiers that reach ``limit``: they count in the denominator, too. Nothing where no number does."""
+    """PromQL of how many more dossiers, all online, reach ``limit`` (they count in the denominator, too).
+
+    Empty where no number does.
+    """
     gap = f"({limit} * on (agency, kpi, window) {DENOMINATOR} - on (agency, kpi, window) {NUMERATOR})"
     return f"clamp_min(ceil({gap} / on (agency, kpi, window) ((1 - {limit}) > 0) - 1e-6), 0)"
 
@@ -150,7 +153,7 @@ def _description(language: str) -> str:
 
 
 def since_of(name: str) -> str:
-    """Unix seconds since when the condition holds: when the alert became pending, not when it fired."""
+    """A template for when the condition began to hold, in Unix seconds: when the alert became pending, not when it fired."""
     selector = "{alertname=%q,agency=%q,kpi=%q,window=%q,rung=%q}"
     labels = f'"{name}" $labels.agency $labels.kpi $labels.window $labels.rung'
     found = f'printf "ALERTS_FOR_STATE{selector}" {labels} | query'
@@ -158,13 +161,13 @@ def since_of(name: str) -> str:
 
 
 def previous() -> str:
-    """The rate of one week earlier as numerator/denominator; nothing where it is not known."""
+    """A template for the rate of one week earlier as numerator/denominator; empty where it is not known."""
     counts = "/".join(value_of(f"agency:kpi_earlier_{part}:max%s", "%.0f") for part in ("numerator", "denominator"))
     return f"{SELECTORS}{{{{ with {query_of('agency:kpi_earlier:ratio%s')} }}}}{counts}{{{{ end }}}}"
 
 
 def names() -> dict[str, str]:
-    """The agency's name in both languages."""
+    """The annotations with the agency's name in both languages."""
     english = _NAME.replace('label "name"', 'label "name_en"')
     return {"agency_name": _NAME, "agency_name_en": english}
 

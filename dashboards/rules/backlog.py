@@ -1,7 +1,7 @@
-"""Alerts on events that wait: in Kafka, in workers, and between the tallies and their acknowledgement.
+"""Alerts on waiting events: in Kafka, in workers, and between the tallies and their acknowledgement.
 
-The first two mute alerts on agencies, because rates are wrong while a backlog is half counted. The last does not: its events are
-in the tallies that rates are read from, and only procedures lag.
+The first two mute alerts on agencies, because rates are wrong while a backlog is half counted. The last one does not: its events
+are in the tallies from which rates are read, and only figures of procedures lag.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dashboards.rules.timing import RuleTiming, duration
 
 
 def backlog_alerts(timing: RuleTiming) -> list[Rule]:
-    """The alerts, those that mute others first."""
+    """The alerts on waiting events; those that mute others come first."""
     return [_lag(timing), _backlog(timing), _growing(timing), _standing_still(timing), _late(timing)]
 
 

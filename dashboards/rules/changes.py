@@ -39,7 +39,7 @@ _EARLIER_CUT: Final = "floor(1e4 * agency:kpi_earlier:ratio%s + 1e-6) / 100"
 
 
 def change_records(timing: RuleTiming) -> list[Rule]:
-    """Earlier figures, the difference in points and as a multiple, and where both rest on enough dossiers."""
+    """The records: earlier figures, the difference in points and as a multiple, and where both windows have enough dossiers."""
     earlier, now = "agency:kpi_earlier_denominator:max", "agency:kpi_denominator:max"
 
     def enough(window: str, dossiers: int) -> str:
@@ -74,7 +74,7 @@ def change_records(timing: RuleTiming) -> list[Rule]:
 
 
 def change_texts(name: str, *, summary: str, summary_en: str, verbs: tuple[str, str]) -> dict[str, str]:
-    """The annotations of the alert ``name`` on a change; ``verbs`` are "giảm từ %s xuống" and the English one."""
+    """The annotations of the alert ``name`` on a change; ``verbs``: such as "giảm từ %s xuống", and the same in English."""
     vietnamese = f"{label_text('kpi', KPI_TEXTS)} {label_text('window', WINDOW_TEXTS)}"
     english = f"the {label_text('kpi', KPI_TEXTS_EN)} {label_text('window', WINDOW_TEXTS_EN)}"
     unknown, unknown_en = " chưa so sánh được, cảnh báo được giữ nguyên.", " cannot be compared now, and the alert stays."

@@ -36,7 +36,7 @@ _GROUPS: Mapping[str, Callable[[RuleTiming], Rule]] = {
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes expressions of several lines as readable blocks."""
+    """A YAML writer that writes expressions of several lines as readable blocks."""
 
 
 def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
@@ -57,7 +57,7 @@ def render(timing: RuleTiming) -> dict[str, str]:
 
 
 def rules_version() -> str:
-    """Names the rules of this release: it changes with every rule and text, and not with the timing."""
+    """A name for the rules of this release: it changes with every rule and text, and not with the timing."""
     production = [make(RuleTiming.production()) for make in _GROUPS.values()]
     return hashlib.sha256(json.dumps(production, sort_keys=True).encode()).hexdigest()[:12]
 

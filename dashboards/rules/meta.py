@@ -1,4 +1,4 @@
-"""Rules on alerting itself: a heartbeat that must never stop, and what Prometheus and Alertmanager fail to do."""
+"""Rules on alerting itself: a heartbeat that must never stop, and failures of Prometheus and Alertmanager."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dashboards.rules.timing import RuleTiming, duration, number
 
 
 def meta_group(timing: RuleTiming) -> Rule:
-    """The group of ``meta.yml``."""
+    """The rule group of ``meta.yml``."""
     rules = [_watchdog(timing), _rule_failures(timing), _scrapes_missed(timing), _notifications(timing), _reload(timing)]
     return group("meta", rules, timing=timing)
 
@@ -65,7 +65,7 @@ def _rule_failures(timing: RuleTiming) -> Rule:
 
 
 def _scrapes_missed(timing: RuleTiming) -> Rule:
-    """Of a part that was down altogether its own alert told, and its scrapes count as missed until the window has passed."""
+    """The alert on missed scrapes. It is silent while an alert on a part that is down fired within the window."""
     window, percent = duration(timing.meta_seconds), '{{ $value | printf "%.0f" }} %'
     return _alert(
         "ScrapesMissed",

@@ -1,4 +1,4 @@
-"""The alert on a year that ends below its target even if the rest of it equals the last 30 days in volume and rate."""
+"""The alert on an agency whose year ends below its target even if the rest equals the last 30 days in volume and rate."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _OVER = "agency:kpi_on_pace:ratio"
 
 
 def off_pace(timing: RuleTiming) -> list[Rule]:
-    """AgencyOffPace, after its records. Only agencies with a target of the year have it."""
+    """The records that the alert AgencyOffPace reads, then the alert. Only agencies with a target of the year have it."""
 
     def whole_year(part: str) -> str:
         return (

@@ -1,6 +1,7 @@
-"""Alerts on parts that are down and on a stream that stands still, each with a text of its own.
+"""Alerts on parts that are down and on a stream without new events, each with a text of its own.
 
-A consequence is silent while its cause fires: when Kafka is gone, operations get one message and not five.
+An alert on a consequence is silent while the alert on its cause fires: when Kafka is down, operations get one message and not
+five.
 """
 
 from __future__ import annotations
@@ -158,7 +159,7 @@ def _no_events(timing: RuleTiming) -> Rule:
 
 
 def _stalled(timing: RuleTiming) -> Rule:
-    """In office hours critical. At night, on weekends and holidays nobody is paged because nothing comes."""
+    """The alert on a stream without new events: critical in office hours, otherwise only info, so that nobody is called."""
     limit = timing.freshness_limit_seconds
     seconds = "pipeline:freshness:seconds"
     working = f"pipeline:quiet_working:seconds > {limit}"

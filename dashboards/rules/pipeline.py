@@ -1,4 +1,4 @@
-"""Rules on the pipeline: the recorded series, then alerts on parts, backlogs, the right counts, and storage.
+"""Rules on the pipeline: the recorded series, then alerts on parts, backlogs, correct counts, and storage.
 
 The current time is ``portalpulse_clock_timestamp_seconds``, so the same rules apply to live data and to a scenario of 2024.
 """
@@ -53,12 +53,15 @@ def _records(timing: RuleTiming) -> list[Rule]:
 
 
 def _age(success: str) -> str:
-    """Seconds since the newest success, where several processes try. What ``last_over_time`` answers has the time of now."""
+    """PromQL of the seconds since the newest success of several processes.
+
+    Samples of ``last_over_time`` have the present time.
+    """
     return f"min(timestamp({success}) - {success})"
 
 
 def pipeline_group(timing: RuleTiming) -> Rule:
-    """The group of ``pipeline.yml``, whose records the rules on agencies read."""
+    """The rule group of ``pipeline.yml``, whose records the rules on agencies read."""
     rules = [
         *_records(timing),
         *part_alerts(timing),

@@ -1,4 +1,4 @@
-"""Alerts on right counts: what audit and findings tell, whether they run, dead letters, and agencies that could never alert."""
+"""Alerts on wrong or unchecked counts: results and age of the audit, age of findings, dead letters, agencies without alerts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dashboards.rules.timing import RuleTiming, duration, number
 
 
 def quality_alerts(timing: RuleTiming) -> list[Rule]:
-    """The alerts, wrong figures first."""
+    """The alerts on wrong or unchecked counts; those on wrong figures come first."""
     return [
         _drift(timing),
         _tallies_behind(timing),
@@ -44,7 +44,7 @@ def _alert(
 
 
 def _drift(timing: RuleTiming) -> Rule:
-    """The audit confirms what it finds and leaves out what workers hold, so that anything above 0 is wrong."""
+    """The alert on drift: the audit reports only confirmed differences without events in hand, so any value above 0 is wrong."""
     drift = "pipeline:audit_drift:events"
     return _alert(
         "TallyDrift",

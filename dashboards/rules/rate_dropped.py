@@ -1,4 +1,4 @@
-"""The alert on a rate that dropped: that of 7 days by some points, or that of 24 hours to a part, against one week earlier."""
+"""The alert on a rate that dropped within a week: the rate of 7 days by some points, or that of 24 hours to a fraction."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dashboards.rules.timing import RuleTiming, number
 
 
 def rate_dropped(timing: RuleTiming) -> list[Rule]:
-    """AgencyRateDropped, after the record of what ends it: the difference is small again, or one week ago was low already."""
+    """The record of what ends the alert AgencyRateDropped (a small difference again, or an earlier rate of 0), then the alert."""
     points, ratio = 'agency:kpi_change:points{window="7d"}', 'agency:kpi_change:ratio{window="1d"}'
     over = "agency:kpi_not_dropped:points"
     dropped = f"{points} <= {number(-timing.drop_points + EPSILON)}"

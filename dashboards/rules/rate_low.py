@@ -1,9 +1,8 @@
 """The alert on a rate below a rung of its ladder.
 
-It starts with enough dossiers, fresh data and no backlog, and continues until the rate is above the deadband. A stalled pipeline
-or a backlog (what is left of a rolling window may show any rate), a shrinking or an empty window, and an exporter that does not
-answer do not end it. A new month or year does: its window begins
-with too few dossiers to say anything.
+It starts with enough dossiers, fresh data and no backlog, and continues until the rate is above the deadband. It does not end
+with a stalled pipeline or a backlog (the rest of a rolling window may show any rate), a shrinking or empty window, or an exporter
+that does not answer. It ends when a new month or year begins: the window then has too few dossiers to judge.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ _RUNG = f"{_SERIES}, rung"
 
 
 def rate_low(timing: RuleTiming) -> Rule:
-    """AgencyRateLow."""
+    """The alert AgencyRateLow."""
     fires = firing("AgencyRateLow")
     return alert(
         "AgencyRateLow",

@@ -1,4 +1,4 @@
-"""The alert on a rate that is a multiple of that of one week earlier: a success, or dossiers that are sent wrongly."""
+"""The alert on a rate that is a multiple of the rate of one week earlier: a success, or dossiers that are sent wrongly."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from dashboards.rules.timing import RuleTiming, number
 
 
 def rate_surged(timing: RuleTiming) -> list[Rule]:
-    """AgencyRateSurged, after the record of what ends it. From 0.5 % to 1 % is a few dossiers, hence the points."""
+    """The record of what ends the alert AgencyRateSurged, then the alert.
+
+    It also needs some points: from 0.5 % to 1 % is a few dossiers.
+    """
     points, ratio = "agency:kpi_change:points", "agency:kpi_change:ratio"
     over = "agency:kpi_not_surged:ratio"
     return [

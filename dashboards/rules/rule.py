@@ -1,4 +1,4 @@
-"""The three elements of a rule file: a recording rule, an alert and a group of both."""
+"""The elements of a rule file: a recording rule, an alert, and a group of both."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _expression(text: str) -> str:
 
 
 def seen(metric: str, timing: RuleTiming) -> str:
-    """The newest sample of each series of ``metric``, also when the last scrapes failed: one of them must not reset ``for``."""
+    """PromQL of the newest sample of each series within the guard time, so that a missed scrape does not reset ``for``."""
     return f"last_over_time({metric}[{timing.guard}])"
 
 
@@ -38,18 +38,18 @@ def texts(summary: str, summary_en: str, description: str, description_en: str) 
 
 
 def with_label(expr: str, label: str, value: str) -> str:
-    """The series of ``expr`` with one more label."""
+    """PromQL of the series of ``expr`` with one more label."""
     return f'label_replace({expr}, "{label}", "{value}", "", "")'
 
 
 def firing(names: str) -> str:
-    """The series of alerts that fire; ``names`` is one name, or several separated by ``|``."""
+    """PromQL of the series of firing alerts; ``names`` is one name, or several separated by ``|``."""
     matcher = "=~" if "|" in names else "="
     return f'ALERTS{{alertname{matcher}"{names}", alertstate="firing"}}'
 
 
 def fired(names: str, window: str) -> str:
-    """Like ``firing``, also of alerts that fired within the range ``window``: an outage still counts in it."""
+    """PromQL of the series of alerts that fired at any time within the range ``window``, because an outage counts that long."""
     return f"last_over_time({firing(names)}[{window}])"
 
 

@@ -1,6 +1,6 @@
 """The alert on an agency that sends nothing, measured in office hours and against its own past.
 
-Nights, weekends and public holidays do not pass, so nobody is told on a Sunday. An agency that usually sends once a week is
+Time outside office hours does not count, so nobody is told on a Sunday. An agency that usually sends once a week counts as
 silent after more than a week, and one that sends every day after more than a day.
 """
 
@@ -16,7 +16,7 @@ _USUAL = "agency:usual_quiet:seconds"
 
 
 def silent(timing: RuleTiming) -> list[Rule]:
-    """AgencySilent, after its records."""
+    """The records that the alert AgencySilent reads, then the alert."""
     # The clock of a scenario stands still: nobody is silent in it.
     moving = f"(1 - (max({seen('portalpulse_clock_fixed', timing)}) or vector(0)))"
     longer = f"{_QUIET} > on (agency) {_LIMIT}"

@@ -1,4 +1,4 @@
-"""Alerts on what is stored: calls to the storage that fail, messages that Kafka dropped before they were read, and the disk."""
+"""Alerts on storing: failing calls to the storage, messages that left Kafka's log before they were read, and full disks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dashboards.rules.timing import RuleTiming, duration, number
 
 
 def storage_alerts(timing: RuleTiming) -> list[Rule]:
-    """The alerts."""
+    """The alerts on storing."""
     return [_errors(timing), _lost(timing), _disk(timing), _unknown_disk(timing), _kafka_disk(timing)]
 
 
@@ -81,7 +81,7 @@ def _disk(timing: RuleTiming) -> Rule:
 
 
 def _unknown_disk(timing: RuleTiming) -> Rule:
-    """A storage that answers and does not tell its disks: DiskFilling could never fire."""
+    """The alert on a storage that answers and does not report its disks: DiskFilling could never fire for it."""
     return alert(
         "DiskUnknown",
         f"""
@@ -104,7 +104,10 @@ def _unknown_disk(timing: RuleTiming) -> Rule:
 
 
 def _kafka_disk(timing: RuleTiming) -> Rule:
-    """Where brokers tell their disks. Nobody is told that they do not, because few installations grant the right."""
+    """The alert on a disk of Kafka, for brokers that report their disks.
+
+    Brokers that do not are no alert: few sites grant the right.
+    """
     free = f"min by (broker) ({seen('portalpulse_kafka_disk_free_ratio', timing)})"
     percent = '{{ $value | printf "%.0f" }} %'
     return alert(

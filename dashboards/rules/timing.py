@@ -147,8 +147,9 @@ class RuleTiming:
     def demo(cls) -> Self:
         """The same rules sixty times as fast, for a demonstration on one machine.
 
-        Scrapes are 3 s apart and a busy machine misses some, hence the guard. Little traffic has pauses of more than ten seconds,
-        hence the limit of freshness. Findings are counted as seldom as otherwise, and a busy machine acknowledges as late.
+        Scrapes are 3 s apart and a busy machine misses some; the guard covers this. Little traffic has pauses of more than ten
+        seconds; the limit of freshness covers this. Findings are counted as seldom as in production, and a busy machine
+        acknowledges as late.
         """
         return replace(
             cls.production().faster(60),

@@ -1,4 +1,4 @@
-"""Board "Cơ quan": the rate of one agency against its limits, in every window, over time; its procedures, alerts, findings."""
+"""Board "Cơ quan": the rate of one agency against its limits, in every window, over time; its procedures, alerts and findings."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ def _alerts() -> list[b.Row]:
 
 
 def agency() -> models.Dashboard:
-    """The finished board."""
+    """The board of one agency."""
     return b.make_board(
         b.AGENCY,
         "Cơ quan",

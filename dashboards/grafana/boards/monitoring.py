@@ -1,4 +1,4 @@
-"""Board "Giám sát hệ thống giám sát": do Prometheus and Alertmanager see, judge and tell."""
+"""Board "Giám sát hệ thống giám sát": whether Prometheus and Alertmanager read data, evaluate rules and send messages."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def _seeing() -> list[b.Row]:
 
 
 def monitoring() -> models.Dashboard:
-    """The finished board."""
+    """The board on Prometheus and Alertmanager."""
     return b.make_board(
         b.MONITORING,
         "Giám sát hệ thống giám sát",

@@ -1,4 +1,4 @@
-"""Board "Toàn quốc": can the figures be trusted, how is the nation, which agencies are low, what alerts are open.
+"""Board "Toàn quốc": whether the figures can be trusted, the rate of the nation, which agencies are low, which alerts are open.
 
 From top to bottom: the banner, the nation, the ranking, open alerts, history. The rules in Prometheus decide about alerts; the
 board only shows them.
@@ -216,7 +216,7 @@ def _time() -> list[b.Row]:
 
 
 def national() -> models.Dashboard:
-    """The finished board."""
+    """The board of the nation."""
     return b.make_board(
         b.NATIONAL,
         "Toàn quốc",

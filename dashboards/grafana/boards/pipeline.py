@@ -223,7 +223,7 @@ def _parts() -> list[b.Row]:
 
 
 def pipeline() -> models.Dashboard:
-    """The finished board."""
+    """The board of the pipeline."""
     return b.make_board(
         b.PIPELINE,
         "Đường ống dữ liệu",
