@@ -1,1 +1,1 @@
-"""What puts portalpulse to work: on one machine without containers (``native``), in containers, on a cluster."""
+"""Runs portalpulse: on one machine without containers (``native``), in containers, on a cluster."""

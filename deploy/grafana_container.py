@@ -1,4 +1,4 @@
-"""Loads every board into a real Grafana in a container and says what it makes of them (``make grafana-check``).
+"""Loads every board into a real Grafana in a container and lists what Grafana rejects or changes (``make grafana-check``).
 
 For machines that have containers. It starts the Grafana of ``compose.yaml`` on a free port of loopback, pushes the boards twice,
 compares what is stored, and asks for the plugins of panels and data sources. With data sources every query runs through Grafana.
@@ -33,7 +33,7 @@ _VALUES: Final = {"kpi": "I1", "window": "ytd", "agency:sqlstring": "'H26'", "ag
 
 
 def _service() -> Mapping[str, Any]:
-    """The service ``grafana`` of the compose file."""
+    """The service ``grafana`` of the compose file, as a mapping."""
     content = yaml.safe_load((PROJECT / "deploy" / "compose.yaml").read_text(encoding="utf-8"))
     service: Mapping[str, Any] = content["services"]["grafana"]
     return service
@@ -41,7 +41,7 @@ def _service() -> Mapping[str, Any]:
 
 @contextmanager
 def _container(runtime: str, password: str) -> Iterator[str]:
-    """A Grafana in a container until the block ends; its address."""
+    """Run Grafana in a container until the block ends; yields its address."""
     plugins = _service()["environment"]["GF_PLUGINS_PREINSTALL_SYNC"]
     environment = ("-e", f"GF_SECURITY_ADMIN_PASSWORD={password}", "-e", f"GF_PLUGINS_PREINSTALL_SYNC={plugins}")
     port = free_port()
@@ -69,14 +69,14 @@ def _await_ready(client: httpx.Client) -> None:
 
 
 def editor_token(admin: httpx.Client) -> str:
-    """A token of a new service account with the role Editor, which is all that a push needs."""
+    """The token of a new service account with the role Editor, the only right that a push needs."""
     account = admin.post("/api/serviceaccounts", json={"name": "portalpulse", "role": "Editor"}).raise_for_status().json()
     made = admin.post(f"/api/serviceaccounts/{account['id']}/tokens", json={"name": "push"}).raise_for_status().json()
     return str(made["key"])
 
 
 def faults_of_boards(admin: httpx.Client, token: str) -> list[str]:
-    """Everything that is wrong with the boards after they were pushed twice."""
+    """A line for everything that is wrong with the boards after they were pushed twice."""
     url, made = str(admin.base_url), boards()
     push(made, url=url, token=token)
     second = push(made, url=url, token=token)
@@ -91,7 +91,7 @@ def faults_of_boards(admin: httpx.Client, token: str) -> list[str]:
 
 
 def faults_of_queries(admin: httpx.Client, sources: Mapping[str, str]) -> list[str]:
-    """Every query of every panel that Grafana cannot run. ``sources``: kind of data source -> its uid."""
+    """A line for every query of a panel that Grafana cannot run. ``sources``: kind of data source -> its uid."""
     found = []
     for board in boards():
         for panel in board["panels"]:
@@ -117,7 +117,7 @@ def _filled(target: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _add_sources(admin: httpx.Client, arguments: argparse.Namespace) -> dict[str, str]:
-    """Add the data sources that were named; kind -> uid."""
+    """Add the data sources that the arguments name; returns kind -> uid."""
     asked: list[dict[str, Any]] = []
     if arguments.prometheus:
         asked.append({"name": "Prometheus", "type": "prometheus", "url": arguments.prometheus})

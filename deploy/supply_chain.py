@@ -1,4 +1,4 @@
-"""The supply chain: known vulnerabilities, licences, and a bill of materials (``make audit``, ``make licences``, ``make sbom``).
+"""Checks of the supply chain: vulnerabilities, licences, bill of materials (``make audit``, ``make licences``, ``make sbom``).
 
 The tools are pinned with hashes in ``supply-chain.lock`` and live in a virtual environment of their own, so that nobody who only
 runs portalpulse or its tests fetches them.
@@ -41,7 +41,7 @@ READ: Final[Mapping[str, str]] = {"promql-parser": "MIT", "verlib2": "BSD-2-Clau
 
 
 class SupplyChainError(Exception):
-    """A check that cannot be done; the text says what to do."""
+    """A check of the supply chain cannot be done; the text says what to do."""
 
 
 def refused_licences(packages: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -104,7 +104,7 @@ def audit() -> int:
 
 
 def licences() -> int:
-    """List the licences of what is installed, and fail on one that is not allowed."""
+    """List the licences of the installed packages; fails on a licence that is not allowed."""
     done = _run("pip-licenses", f"--python={sys.executable}", "--format=json", "--from=mixed", "--with-system")
     packages = json.loads(_output(done))
     for package in packages:
@@ -117,7 +117,7 @@ def licences() -> int:
 
 
 def sbom() -> int:
-    """Write the bill of materials of what is installed (CycloneDX JSON)."""
+    """Write the bill of materials of the installed packages (CycloneDX JSON)."""
     _CACHE.mkdir(exist_ok=True)
     done = _run("cyclonedx-py", "environment", sys.executable, "--of", "JSON", "--output-reproducible", "-o", str(_BILL))
     _output(done)
@@ -150,7 +150,7 @@ def _run(tool: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def _prepare() -> None:
-    """The virtual environment of the tools, made again when their lock changed."""
+    """Make the virtual environment of the tools, again when their lock file has changed."""
     wanted = hashlib.sha256(LOCK.read_bytes()).hexdigest()
     stamp = _TOOLS / "lock.sha256"
     if stamp.exists() and stamp.read_text(encoding="utf-8") == wanted:

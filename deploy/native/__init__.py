@@ -1,1 +1,1 @@
-"""The real parts on one machine without containers: Kafka, ClickHouse, Prometheus, Alertmanager as child processes."""
+"""The local stack: Kafka, ClickHouse, Prometheus and Alertmanager as child processes on one machine without containers."""

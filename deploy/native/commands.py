@@ -40,7 +40,7 @@ COMMANDS: Final = dict.fromkeys(("up", "demo", "seeds", "rehearse", "doctor"), _
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands to the command line."""
+    """Add the commands of the local stack to the command line."""
     panel = "On this machine"
     app.command("up", rich_help_panel=panel)(_up)
     app.command("demo", rich_help_panel=panel)(_demo)

@@ -1,4 +1,4 @@
-"""Which settings of the shell are passed to the processes of a local stack.
+"""Decides which settings of the shell are passed to the processes of a local stack.
 
 The stack has its own broker, ClickHouse and ports: addresses, passwords and certificates of another system do not apply to it.
 Settings that tune a worker are passed on.

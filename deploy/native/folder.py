@@ -1,4 +1,4 @@
-"""The folder of a local stack: one owner at a time, writable, with free space; the demo may wipe its own."""
+"""The folder of a local stack: one owner at a time, writable, with free space; the demo may empty a folder that it created."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MIN_FREE_BYTES = 1 << 30
 
 
 class DataFolder:
-    """Owns ``path`` while it is entered; the kernel releases it when the process ends in any way."""
+    """Owns ``path`` from entering to leaving; the kernel releases the folder when the process ends in any way."""
 
     def __init__(self, path: Path, *, min_free_bytes: int = MIN_FREE_BYTES) -> None:
         """``path`` may be relative and contain links.
@@ -46,8 +46,8 @@ class DataFolder:
         """Take the folder.
 
         Raises:
-            ConfigurationError: a service could not use its name, it cannot be written, has too little free space or belongs to
-                another process.
+            ConfigurationError: a service cannot use the folder's name, or the folder cannot be written, has too little free space
+                or belongs to another process.
         """
         check_name(self.path)
         try:
@@ -87,7 +87,7 @@ class DataFolder:
         """Empty the folder, if the demo created it.
 
         Raises:
-            ConfigurationError: it contains something that the demo did not create.
+            ConfigurationError: the folder contains something that the demo did not create.
         """
         mark = self.path / DEMO_MARK
         entries = [entry for entry in self.path.iterdir() if entry.name not in {LOCK_NAME, DEMO_MARK}]

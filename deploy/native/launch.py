@@ -17,7 +17,7 @@ CANNOT_START = 127
 
 
 def main(arguments: list[str]) -> int:
-    """Tie this process to its parent and become the program; returns only when that fails."""
+    """Tie this process to its parent and replace it by the program; returns only when that fails."""
     parent, *command = arguments
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

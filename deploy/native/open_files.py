@@ -18,7 +18,7 @@ def allow_open_files() -> int:
     """Raise the limit of this process, which its children inherit, as far as allowed; returns the new limit.
 
     Raises:
-        ConfigurationError: it is too low for the services.
+        ConfigurationError: the allowed limit is too low for the services.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if (target := _allowed(hard)) > _allowed(soft):
@@ -27,10 +27,10 @@ def allow_open_files() -> int:
 
 
 def require_open_files() -> int:
-    """The highest limit that this process can set.
+    """The highest limit on open files that this process can set.
 
     Raises:
-        ConfigurationError: it is too low for the services.
+        ConfigurationError: the limit is too low for the services.
     """
     allowed = _allowed(resource.getrlimit(resource.RLIMIT_NOFILE)[1])
     if allowed < MIN_OPEN_FILES:

@@ -1,4 +1,4 @@
-"""The people of a recipients file in a local stack: routes for them, and the relay that sends their messages."""
+"""The people of a recipients file in a local stack: writes their routes, and runs the relay that sends their messages."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pipeline.settings import Settings, load_settings
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """Addresses that the relay asks."""
+    """The addresses of the servers that the relay asks."""
 
     prometheus: str
     alertmanager: str
@@ -30,10 +30,10 @@ class Servers:
 
 
 def check_people(options: StackOptions) -> None:
-    """Return when the recipients file of the options, if there is one, is right and its secrets can be read.
+    """Check that the recipients file of the options, if there is one, has no error and that its secrets can be read.
 
     Raises:
-        ConfigurationError: it is not.
+        ConfigurationError: the file has an error, or a secret cannot be read.
     """
     if options.recipients_file:
         directory, settings = _read(options)
@@ -44,7 +44,9 @@ class People:
     """A relay on a free loopback port of this process."""
 
     def __init__(self, options: StackOptions, servers: Servers, *, timing: AlertTiming, say: Callable[[str], None]) -> None:
-        """Read the file and listen; answer after ``start``. ``say``: called with a line for the terminal about each message.
+        """Read the file and begin to listen; answer after ``start``.
+
+        ``say``: called with a line for the terminal about each message.
 
         Raises:
             ConfigurationError: something in the file is wrong, or a secret is missing.
@@ -66,13 +68,13 @@ class People:
 
     @property
     def text(self) -> str:
-        """A line for the terminal."""
+        """A line for the terminal: how many recipients the file has, and how many agencies have recipients of their own."""
         with_some = sum(bool(keys) for keys in self._directory.agencies.values())
         people = len(self._directory.recipients.recipients)
         return f"Alerts go to {people} recipients; {with_some} agencies have some of their own"
 
     def know_of(self, alert: str) -> bool:
-        """Whether a message about an alert of this name was sent to somebody."""
+        """Whether a message about the alert ``alert`` was sent to anybody."""
         return alert in self._relay.sent
 
     def start(self, config: Path, *, terminal: str) -> None:

@@ -1,4 +1,4 @@
-"""The phases of a run that shows what it does: a line for each when it is over, bars meanwhile, and what a process answers."""
+"""Shows the phases of a run: a line for each when it is over, bars meanwhile; and reads JSON answers of processes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from producers.sending.progress import TargetRate
 
 @contextmanager
 def phase(title: str, *, console: Console) -> Iterator[None]:
-    """Print at the end what was done and how long it took; the phase shows its own progress meanwhile."""
+    """Print, when the block ends, what was done and how long it took; the block shows its own progress meanwhile."""
     begun = time.monotonic()
     yield
     console.print(f"[green]✓[/green] {title} [dim]({time.monotonic() - begun:.1f} s)[/dim]", highlight=False)
@@ -50,7 +50,7 @@ class SentBar:
 
 
 def verdict_panel(lines: Sequence[str], *, passed: bool, seconds: float) -> Panel:
-    """The end of a run: whether it passed, what was compared, and how long it took."""
+    """The panel at the end of a run: whether it passed, what was compared, and how long it took."""
     return Panel(
         "\n".join(lines),
         title="[bold green]Passed[/bold green]" if passed else "[bold red]Failed[/bold red]",
@@ -61,7 +61,7 @@ def verdict_panel(lines: Sequence[str], *, passed: bool, seconds: float) -> Pane
 
 
 def json_of(client: httpx.Client, url: str, **parameters: str) -> Any:
-    """The JSON of an answer.
+    """The JSON that ``url`` answers.
 
     Raises:
         UnavailableError: there is no valid answer.

@@ -1,8 +1,8 @@
 """Free ports on the loopback address.
 
-A port that was given out belongs to the process that asked until that process ends, although nothing listens there yet: a
+A port that was given out belongs to the process that asked for it until that process ends, although nothing listens there yet: a
 server takes seconds from the choice of its port to its use, and starts again on the same port. Processes see each other's ports
-as record locks on one file, a byte a port; the system releases them when a process ends, however it ends.
+as record locks on one file, a byte a port; the system releases the locks when a process ends, however it ends.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def free_ports(count: int, *, source: random.Random | None = None) -> list[int]:
 
 
 def _bind(port: int, held: ExitStack) -> bool:
-    """Whether no program listens there."""
+    """Whether no program listens on the port; keeps it bound until ``held`` is closed."""
     probe = held.enter_context(socket.socket())
     probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -66,7 +66,10 @@ def _bind(port: int, held: ExitStack) -> bool:
 
 
 def _reserve(port: int) -> bool:
-    """Whether the port is now this process's. The lock of a port in use stays as well, which does no harm."""
+    """Reserve the port for this process; returns whether it was free.
+
+    The lock of a port in use stays as well, which does no harm.
+    """
     try:
         fcntl.lockf(_lock_file(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
     except (BlockingIOError, PermissionError):  # POSIX allows either for a lock of another process
@@ -76,7 +79,10 @@ def _reserve(port: int) -> bool:
 
 @cache
 def _lock_file() -> int:
-    """A descriptor that is never closed: closing any descriptor of this file would release all locks of the process."""
+    """The descriptor of the lock file.
+
+    It is never closed: closing any descriptor of this file would release all locks of the process.
+    """
     path = Path(tempfile.gettempdir()) / f"portalpulse-ports-{os.getuid()}"
     try:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -93,7 +99,7 @@ def free_port() -> int:
 
 
 def is_listening(port: int, *, host: str = LOOPBACK) -> bool:
-    """Whether a program accepts connections there."""
+    """Whether a program accepts connections on the port."""
     try:
         with socket.create_connection((host, port), timeout=1.0):
             return True

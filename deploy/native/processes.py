@@ -1,4 +1,4 @@
-"""Child processes that are never left behind: each in its own session, with a log file, stopped by id, killed with this process.
+"""Child processes that never outlive this one: each in its own session, with a log file, stopped by its id.
 
 Only processes started here are stopped. Waiting means polling a real condition until a deadline.
 """
@@ -37,7 +37,7 @@ _LAUNCHER = Path(__file__).with_name("launch.py")
 
 @functools.cache
 def _spawner() -> ThreadPoolExecutor:
-    """The one thread that forks.
+    """The one thread that forks child processes.
 
     The kernel kills a child when the *thread* that forked it ends, so a short-lived thread of a caller must not fork.
     """
@@ -45,12 +45,13 @@ def _spawner() -> ThreadPoolExecutor:
 
 
 class ChildProcess:
-    """One program under supervision.
+    """One program that runs as a child process.
 
     Its standard output and error are appended to ``log``. It leads a session and process group of its own, so Ctrl-C in a
-    terminal reaches this process only, which stops it cleanly. The kernel kills it when this process ends in any way.
+    terminal reaches only this process, which stops the program cleanly. The kernel kills the program when this process ends in
+    any way.
 
-    Without an ``environment`` it inherits that of this process, in UTF-8.
+    Without an ``environment`` the program inherits that of this process, in UTF-8.
     """
 
     def __init__(
@@ -71,10 +72,10 @@ class ChildProcess:
         self._log_start = 0
 
     def start(self) -> None:
-        """Start the program; whether it works is for the caller to check.
+        """Start the program; the caller checks whether it works.
 
         Raises:
-            UnavailableError: it is already running, or the log file cannot be written.
+            UnavailableError: the program is already running, or the log file cannot be written.
         """
         if self.running:
             raise UnavailableError(f"{self.name} is already running.", remedy="Stop it first.")
@@ -115,7 +116,7 @@ class ChildProcess:
 
     @property
     def exit_code(self) -> int | None:
-        """Its exit code (negative: ended by that signal); None while it runs or before it was started."""
+        """The exit code of the program (negative: ended by that signal); None while it runs or before it was started."""
         if self._process is None or self.running:
             return None
         self._reap()
@@ -123,27 +124,30 @@ class ChildProcess:
 
     @property
     def how_ended(self) -> str:
-        """Its state as a text: "ended (signal 9)"."""
+        """How the program ended, as a text: "ended (signal 9)"."""
         code = self.exit_code
         if code is None:
             return "runs" if self.running else "was not started"
         return f"ended (signal {-code})" if code < 0 else f"ended (exit code {code})"
 
     def stop(self, *, grace: float = GRACE_SECONDS) -> None:
-        """SIGTERM to the group, SIGKILL to what is left after ``grace`` seconds. Harmless when it is not running."""
+        """Send SIGTERM to the group, and SIGKILL to processes left after ``grace`` seconds.
+
+        Harmless when the program is not running.
+        """
         stop_all([self], grace=grace)
 
     def kill(self) -> None:
-        """SIGKILL to the whole group: the same as kill -9."""
+        """Send SIGKILL to the whole group, the same as kill -9."""
         self._signal(signal.SIGKILL)
         self._reap()
 
     def suspend(self) -> None:
-        """SIGSTOP: the process exists and does nothing, as in a long pause of a virtual machine."""
+        """Send SIGSTOP: the process exists and does nothing, as in a long pause of a virtual machine."""
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """SIGCONT after ``suspend``."""
+        """Send SIGCONT, which ends ``suspend``."""
         self._signal(signal.SIGCONT)
 
     def log_tail(self, lines: int = TAIL_LINES) -> str:
@@ -157,7 +161,11 @@ class ChildProcess:
         return "\n".join(text.splitlines()[-lines:])
 
     def check(self) -> None:
-        """Raises UnavailableError, with the end of its log, when the program has ended."""
+        """Check that the program has not ended.
+
+        Raises:
+            UnavailableError: it has ended; the message has the end of its log.
+        """
         if self.running:
             return
         tail = self.log_tail()
@@ -178,7 +186,7 @@ class ChildProcess:
 
     @staticmethod
     def _ended(process: subprocess.Popen[bytes]) -> bool:
-        """Whether it has ended, without reaping it: its process id stays reserved until its group has been stopped."""
+        """Whether the program has ended, without reaping it: its process id stays reserved until its group has been stopped."""
         try:
             return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
         except ChildProcessError:
@@ -207,7 +215,7 @@ def wait_until(
     children: Sequence[ChildProcess] = (),
     poll: float = POLL_SECONDS,
 ) -> T:
-    """Call ``condition`` until it returns a true value, and return that.
+    """Call ``condition`` until it returns a true value, and return this value.
 
     Args:
         condition: returns a true value when met; it handles its own expected errors.
@@ -217,7 +225,7 @@ def wait_until(
         poll: seconds between two calls, and at least as long as a call takes: asking must not slow down what is waited for.
 
     Raises:
-        UnavailableError: the time is over or a child ended; with the end of the child's log.
+        UnavailableError: the time is over or a child ended; the message has the end of the child's log.
     """
     deadline = time.monotonic() + timeout
     while True:
@@ -239,10 +247,10 @@ def wait_until(
 
 
 def await_http(url: str, *, timeout: float, child: ChildProcess) -> None:
-    """Wait until ``url`` of ``child`` answers 200.
+    """Wait until ``url`` of ``child`` answers with status 200.
 
     Raises:
-        UnavailableError: the child ended or did not answer so in time.
+        UnavailableError: the child ended or did not answer with 200 in time.
     """
 
     def answers() -> bool:

@@ -1,4 +1,4 @@
-"""Locates the programs that portalpulse does not ship, with a remedy when one is missing.
+"""Locates the programs that portalpulse does not ship; the error for a missing program says how to install it.
 
 ``deploy/setup.sh`` installs all of them: jars and the engine library below ``.cache``, the others from the distribution.
 """
@@ -99,10 +99,10 @@ def grafana_libraries(cache: Path = CACHE, source: Path = GRAFANA_LIBRARIES) -> 
 
 
 def node_binary() -> Path:
-    """Node, which runs Grafana's libraries in tests.
+    """The path of Node, which runs Grafana's libraries in tests.
 
     Raises:
-        ConfigurationError: it is not on PATH.
+        ConfigurationError: Node is not on PATH.
     """
     return _program("node", "nodejs", what="Node")
 
@@ -137,7 +137,7 @@ def java_home(environment: Mapping[str, str] = os.environ, *, roots: Path = Path
 
 
 def _java_version(home: Path) -> int:
-    """The major version from the ``release`` file or, where a distribution has none, from the program; 0 = unknown."""
+    """Java's major version from the ``release`` file or, where a distribution has none, from the program; 0: unknown."""
     release = home / "release"
     if release.is_file():
         text = release.read_text(encoding="utf-8", errors="replace")
@@ -157,27 +157,27 @@ def _program(*names: str, what: str) -> Path:
 
 
 def prometheus_binary() -> Path:
-    """The Prometheus server.
+    """The path of the Prometheus server.
 
     Raises:
-        ConfigurationError: it is not on PATH.
+        ConfigurationError: Prometheus is not on PATH.
     """
     return _program("prometheus", what="Prometheus")
 
 
 def alertmanager_binary() -> Path:
-    """The Alertmanager; Debian calls it prometheus-alertmanager.
+    """The path of Alertmanager, which Debian calls prometheus-alertmanager.
 
     Raises:
-        ConfigurationError: it is not on PATH.
+        ConfigurationError: Alertmanager is not on PATH.
     """
     return _program("prometheus-alertmanager", "alertmanager", what="Alertmanager")
 
 
 def chromium_binary() -> Path:
-    """The browser that the tests of printed pages use.
+    """The path of the browser that the tests of printed pages use.
 
     Raises:
-        ConfigurationError: it is not on PATH.
+        ConfigurationError: no such browser is on PATH.
     """
     return _program("chromium", "chromium-browser", "google-chrome", what="Chromium")

@@ -1,7 +1,7 @@
-"""Restarts the services of the stack that end or hang: after growing pauses and within a limit, each time reported.
+"""Restarts services of the stack that end or hang, after growing pauses and within a limit, and reports each restart.
 
-A state machine that the foreground polls; it never blocks, so Ctrl-C is handled at any time. A service is started when the
-services that it needs answer. A needed service that runs without answering is stopped and restarted.
+The supervisor is a state machine that the foreground polls; it never blocks, so Ctrl-C is handled at any time. A service is
+started when the services that it needs answer. A needed service that runs without answering is stopped and restarted.
 """
 
 from __future__ import annotations
@@ -39,19 +39,19 @@ class RestartPolicy:
     longest_pause: float = 30.0
 
     def pause(self, recent: int) -> float:
-        """Seconds before the next start, after ``recent`` restarts within the time."""
+        """Seconds before the next start, after ``recent`` restarts within the last ``within_seconds``."""
         return float(min(self.longest_pause, self.first_pause * 2**recent))
 
 
 class Observer(Protocol):
-    """Is notified of what happens to the services; names are those of their processes."""
+    """Is told of ends and restarts of the services; names are those of their processes."""
 
     def on_ended(self, name: str, cause: str, *, pause: float, restart: int) -> None:
         """A service ended because of ``cause``; its restart number ``restart`` follows after ``pause`` seconds."""
         ...
 
     def on_recovered(self, name: str, *, seconds: float) -> None:
-        """It answers again, ``seconds`` after it ended."""
+        """The service answers again, ``seconds`` after it ended."""
         ...
 
     def on_given_up(self, name: str, cause: str) -> None:
@@ -106,10 +106,10 @@ class Supervisor:
         self._policy = policy or RestartPolicy()
 
     def tick(self) -> None:
-        """Check every service once and do what is due.
+        """Check every service once, and start or stop what is due.
 
         Raises:
-            UnavailableError: a service ended that cannot or must not be restarted; with the end of its log.
+            UnavailableError: a service ended that cannot or must not be restarted; the message has the end of its log.
         """
         for supervised in self._services:
             process = supervised.service.process

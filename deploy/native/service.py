@@ -11,7 +11,7 @@ from deploy.native.processes import ChildProcess, await_http
 
 
 class Service(ABC):
-    """One program; its address and folder stay the same over restarts of the object."""
+    """A service of one program; its address and folder stay the same when it is restarted."""
 
     #: Seconds that it may take until it answers.
     start_seconds: ClassVar[float] = 60.0
@@ -22,35 +22,35 @@ class Service(ABC):
 
     @abstractmethod
     def launch(self) -> None:
-        """Start it and return before it answers.
+        """Start the service; returns before it answers.
 
         Raises:
-            UnavailableError: it cannot be started.
+            UnavailableError: the service cannot be started.
         """
 
     @abstractmethod
     def await_ready(self, *, timeout: float | None = None) -> None:
-        """Wait until it answers, at most ``timeout`` (else ``start_seconds``) seconds.
+        """Wait until the service answers, at most ``timeout`` seconds (None: ``start_seconds``).
 
         Raises:
-            UnavailableError: it ended or did not answer in time; with the end of its log.
+            UnavailableError: the service ended or did not answer in time; the message has the end of its log.
         """
 
     def start(self, *, timeout: float | None = None) -> None:
-        """``launch`` and ``await_ready``."""
+        """Start the service and wait until it is ready: ``launch`` and ``await_ready``."""
         self.launch()
         self.await_ready(timeout=timeout)
 
     def stop(self) -> None:
-        """Stop it cleanly; nothing happens when it is not running."""
+        """Stop the service cleanly; does nothing when it is not running."""
         self.process.stop(grace=self.stop_seconds)
 
     def kill(self) -> None:
-        """Kill -9."""
+        """Kill the service as kill -9 does."""
         self.process.kill()
 
     def restart(self, *, while_down: Callable[[], None] | None = None, timeout: float | None = None) -> None:
-        """Stop it, also after ``kill``, and start it again; ``while_down`` is called in between."""
+        """Stop the service, also after ``kill``, and start it again; ``while_down`` is called in between."""
         self.stop()
         if while_down is not None:
             while_down()
@@ -61,7 +61,7 @@ class HttpService(Service):
     """A service that answers over HTTP on a loopback port.
 
     Attributes:
-        port: where it listens.
+        port: the port on which it listens.
         ready_path: the path that answers with success once it is ready.
     """
 
@@ -70,7 +70,7 @@ class HttpService(Service):
 
     @property
     def address(self) -> str:
-        """host:port."""
+        """The address of the service as host:port."""
         return f"{LOOPBACK}:{self.port}"
 
     @property
@@ -79,11 +79,11 @@ class HttpService(Service):
         return f"http://{self.address}"
 
     def launch(self) -> None:
-        """Start it; returns before it answers."""
+        """Start the service; returns before it answers."""
         self.process.start()
 
     def await_ready(self, *, timeout: float | None = None) -> None:
-        """Wait until it reports that it is ready.
+        """Wait until the service reports that it is ready.
 
         Raises:
             UnavailableError: it ended (for example because of a wrong configuration) or did not answer in time.
@@ -97,13 +97,13 @@ class Broker(Service):
     @property
     @abstractmethod
     def bootstrap(self) -> str:
-        """Its address as host:port."""
+        """The address of the broker as host:port."""
 
     @abstractmethod
     def create_topic(self, name: str, *, partitions: int = 4) -> None:
-        """Create a topic unless it exists, and wait until it can be written to.
+        """Create a topic unless it exists, and wait until messages can be sent to it.
 
         Raises:
-            ConfigurationError: it exists, or can only be created, with another number of partitions.
+            ConfigurationError: the topic exists, or can only be created, with another number of partitions.
             UnavailableError: the broker refuses or does not answer in time.
         """

@@ -1,7 +1,7 @@
-"""Alerts, through Alertmanager's API, when a service of the local stack ended: what happened and what was done.
+"""Sends alerts to Alertmanager's API when a service of the local stack ended: what happened and what was done.
 
-Prometheus cannot send them: it may be the service that ended, and after the stack has ended nothing is scraped. Alertmanager
-drops an alert that is not sent again, and all of them after kill -9, so each alert is resent until it is resolved.
+Prometheus cannot send these alerts: it may be the service that ended, and after the stack has ended nothing is scraped.
+Alertmanager drops an alert that is not sent again, and all of them after kill -9, so each alert is resent until it is resolved.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _ENDED_BY_ITSELF: Final = "exit code"
 
 @dataclass(slots=True)
 class _Alert:
-    """One alert; ``resolved`` holds the annotations of its end once the service answers again."""
+    """An alert about a service; ``resolved``: the annotations of its end, once the service answers again."""
 
     labels: dict[str, str]
     annotations: dict[str, str]
@@ -63,14 +63,14 @@ class _Alert:
 
 
 class ServiceAlerts:
-    """Alerts about services, kept alive in the Alertmanager at ``url``; call ``tick`` often.
+    """Alerts about services, resent to the Alertmanager at ``url`` so that they stay; call ``tick`` often.
 
     Args:
         url: Alertmanager's address.
         clock: the time in the texts.
         monotonic: seconds for resending.
         hold_seconds: how long an alert fires at least. Below the wait of its group, a short outage would never be delivered.
-        last_log_line: the last line of a service's log, by the service's name.
+        last_log_line: returns the last line of a service's log, given the service's name.
         runbook_base_url: the address of a page of the runbook without its name.
     """
 
@@ -128,7 +128,7 @@ class ServiceAlerts:
         )
 
     def tick(self) -> None:
-        """Send what is due; what Alertmanager does not accept is resent soon."""
+        """Send the alerts that are due; an alert that Alertmanager does not accept is sent again soon."""
         now = self._monotonic()
         for alert in self._alerts.values():
             if alert.resolved is not None and alert.ended is None and now - alert.fired_at >= self._hold:
@@ -143,7 +143,7 @@ class ServiceAlerts:
                 del self._alerts[name]
 
     def resend_all(self) -> None:
-        """Alertmanager was restarted without its alerts: send all of them at the next ``tick``."""
+        """Send all alerts at the next ``tick``, because Alertmanager was restarted without them."""
         for alert in self._alerts.values():
             alert.next_send = 0.0
 
@@ -177,13 +177,13 @@ class ServiceAlerts:
 
 
 def alert_name(service: str) -> str:
-    """The name of the alert about a service. Each has its own: Alertmanager delivers a new name sooner than an update."""
+    """The name of the alert about a service. Each service has its own: Alertmanager delivers a new name sooner than an update."""
     words = service.removeprefix("The ").replace("-", " ").split()
     return "".join(f"{word[0].upper()}{word[1:]}" for word in words) + "Down"
 
 
 def in_vietnamese(cause: str) -> str:
-    """A cause in the words of the supervisor, translated for the recipients."""
+    """The Vietnamese translation of a cause that the supervisor gives in English."""
     for pattern, translation in _CAUSES:
         cause = re.sub(pattern, translation, cause)
     return cause

@@ -45,7 +45,7 @@ STOP_SECONDS = 8.0
 
 
 class LocalStack:
-    """Entering it takes the folder, ``start`` starts everything, leaving it stops everything.
+    """The local stack: entering it takes the folder, ``start`` starts every service, leaving it stops every service.
 
     with LocalStack(options) as stack:
         stack.start()
@@ -58,7 +58,7 @@ class LocalStack:
         on_delivery: Callable[[Notification], None] | None = None,
         on_step: Callable[[str], None] | None = None,
     ) -> None:
-        """Nothing is started yet.
+        """Set what to start; nothing is started yet.
 
         Args:
             options: what to compose.
@@ -86,7 +86,7 @@ class LocalStack:
         """Take the folder.
 
         Raises:
-            ConfigurationError: it is in use, not writable or full, or too few files may be open at once.
+            ConfigurationError: the folder is in use, not writable or full, or too few files may be open at once.
         """
         allow_open_files()
         self._exit.enter_context(self._folder)
@@ -149,7 +149,7 @@ class LocalStack:
 
     @property
     def inherits_settings(self) -> bool:
-        """Whether its processes follow the settings of the shell that tune a worker."""
+        """Whether the stack's processes follow the settings of the shell that tune a worker."""
         return self._options.inherit
 
     @property
@@ -159,26 +159,26 @@ class LocalStack:
 
     @property
     def api(self) -> str:
-        """Where figures and metrics are served, after ``start_counting``."""
+        """The address at which figures and metrics are served, after ``start_counting``."""
         return self.portalpulse_processes[-1].url
 
     @property
     def addresses(self) -> Addresses:
-        """Where everything listens, after ``start``."""
+        """The addresses at which the services listen, after ``start``."""
         return self._started(self._addresses)
 
     @property
     def receiver(self) -> NotificationReceiver:
-        """Where the notifications arrive, after ``start``."""
+        """The receiver of the notifications, after ``start``."""
         return self._started(self._receiver)
 
     @property
     def people(self) -> People | None:
-        """Who is told about alerts; None without a recipients file and before ``start_watching``."""
+        """The people who are told about alerts; None without a recipients file and before ``start_watching``."""
         return self._people
 
     def start(self) -> None:
-        """Everything: ``start_broker``, ``start_counting``, ``start_watching``."""
+        """Start every service: ``start_broker``, ``start_counting``, ``start_watching``."""
         self.start_broker()
         self.start_counting()
         self.start_watching()
@@ -262,7 +262,7 @@ class LocalStack:
         write_addresses(folder, self._addresses)
 
     def check(self) -> None:
-        """Raises UnavailableError, with the end of its log, when a service has ended."""
+        """Raise UnavailableError when a service has ended; the message has the end of its log."""
         for process in [*self._first, *self._last]:
             process.check()
 

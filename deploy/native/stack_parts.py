@@ -1,4 +1,4 @@
-"""Which broker a stack has, and with which settings its portalpulse processes start."""
+"""Chooses the broker of a stack, and starts its portalpulse processes with the addresses of the stack."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from domain.errors import ConfigurationError
 
 
 def choose_broker(wanted: str, *, folder: Path, log_dir: Path, say: Callable[[str], None]) -> Broker:
-    """Kafka, or the in-memory broker when it is wanted or Kafka cannot run here.
+    """Kafka; or the in-memory broker if ``wanted`` is memory, or if it is kafka_if_possible and Kafka cannot run here.
 
     Raises:
         ConfigurationError: Kafka is wanted, and Java or its jars are missing.

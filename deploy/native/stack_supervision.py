@@ -29,7 +29,10 @@ _MAX_LINE: Final = 500
 
 
 class Supervision:
-    """Call ``tick`` about twice a second; ``say`` is called with a line for the terminal about every event."""
+    """Supervises a running stack; call ``tick`` about twice a second.
+
+    ``say`` is called with a line for the terminal about every event.
+    """
 
     def __init__(self, stack: LocalStack, *, say: Callable[[str], None], monotonic: Callable[[], float] = time.monotonic) -> None:
         self._stack = stack
@@ -84,7 +87,7 @@ class Supervision:
         self._alerts.on_given_up(name, cause)
 
     def _where_settings_go(self, problem: str) -> str:
-        """How to change the settings that a process names: it was started by this command, not by its user."""
+        """How to change the settings that a process's error names: the process was started by this command, not by the user."""
         named = dict.fromkeys(re.findall(rf"{PREFIX}[A-Z_]*[A-Z]", problem))
         followed = [name for name in named if not ignored_settings({name: ""}, inherit=self._stack.inherits_settings)]
         if not followed:

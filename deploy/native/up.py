@@ -1,4 +1,4 @@
-"""``portalpulse up``: the local stack in the foreground, and every notification as it is delivered."""
+"""``portalpulse up``: runs the local stack in the foreground, and prints every notification as it is delivered."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def started(stack: LocalStack, options: StackOptions) -> Iterator[str | Text]:
 
 
 def hint_for(entry: Notification, stack: LocalStack) -> str | None:
-    """What to do about a notification that a new stack makes by itself; None for the others."""
+    """What to do about a notification that a new stack causes by itself; None for other notifications."""
     if entry.alert != _NO_EVENTS or entry.status != "firing":
         return None
     return f"No event was sent to this stack yet. To send the first ones, in another terminal: {_first_events(stack)}"

@@ -1,1 +1,1 @@
-"""``portalpulse demo``: the published figures through every real part, and the comparison at its end."""
+"""``portalpulse demo``: sends the published figures through every real part, and compares the result at the end."""

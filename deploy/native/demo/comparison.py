@@ -1,4 +1,4 @@
-"""What the demo prints at its end: the whole ranking beside the printed values of the source, and the result."""
+"""What the demo prints at its end: the whole ranking beside the printed values of the source, and the verdict."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def result_panel(
     simulated: SimulatedFigures,
     seconds: float,
 ) -> Panel:
-    """The result, with the name of everything that is wrong."""
+    """The verdict of the demo, with the name of everything that is wrong."""
     names = expectations.names
     right = sum(row.passed for row in rows)
     printed = [row for row in rows if row.check.printed is not None]

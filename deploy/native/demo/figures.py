@@ -1,4 +1,4 @@
-"""The demo's expected figures and alerts, from its scenario, compared with what the running stack reports."""
+"""The figures and alerts that the demo must produce, from its scenario, compared with those that the running stack reports."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ _SCOPE_ORDER = {"nation": 0, "block": 1, "agency": 2}
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One expected figure.
+    """A figure that the demo must produce.
 
-    ``printed``: the percentage in the source, with a decimal point; None when it prints none. ``rounding``: that of the source.
+    ``printed``: the percentage in the source, with a decimal point; None: the source prints none. ``rounding``: that of the
+    source.
     """
 
     scope: str
@@ -39,7 +40,10 @@ class Check:
     rounding: Rounding = Rounding.CUT
 
     def percent(self, ratio: Ratio) -> str | None:
-        """A ratio in percent as the source prints it, or as the product does where it prints none; None without data."""
+        """A ratio in percent as the source prints it, or as the product prints it where the source prints none.
+
+        None without data.
+        """
         if self.printed is None:
             return percent(ratio, decimals=_DECIMALS)
         return percent(ratio, decimals=len(self.printed.partition(".")[2]), rounding=self.rounding)
@@ -124,7 +128,7 @@ def compare(expectations: Expectations, rows: Iterable[Mapping[str, Any]]) -> tu
 
 @dataclass(frozen=True, slots=True)
 class SimulatedFigures:
-    """The report compared with the truth of the simulated dossiers: how many of them, in how many periods, and what differs."""
+    """How the report differs from the truth of the simulated dossiers: number of dossiers, number of periods, differences."""
 
     dossiers: int
     periods: int
@@ -132,7 +136,7 @@ class SimulatedFigures:
 
     @property
     def passed(self) -> bool:
-        """Whether nothing differs."""
+        """Whether the report and the truth do not differ."""
         return not self.differences
 
 
@@ -145,12 +149,12 @@ class AlertComparison:
 
     @property
     def passed(self) -> bool:
-        """Whether exactly the expected agencies were delivered."""
+        """Whether Alertmanager delivered alerts of exactly the expected agencies."""
         return not self.missing and not self.unexpected
 
 
 def compare_alerts(expectations: Expectations, delivered: Iterable[str]) -> AlertComparison:
-    """Compare the delivered agencies with the expected ones."""
+    """Compare the agencies whose alerts were delivered with the expected agencies."""
     codes = frozenset(delivered)
     return AlertComparison(
         missing=tuple(sorted(expectations.below_threshold - codes)),
@@ -168,5 +172,5 @@ def _ratio(share: Share) -> Ratio:
 
 
 def _rate(ratio: Ratio | None) -> float:
-    """For sorting: rows without data come last."""
+    """A number for sorting by rate; rows without data come last."""
     return -1.0 if ratio is None or ratio.no_data else ratio.numerator / ratio.denominator

@@ -1,8 +1,9 @@
 """``portalpulse demo``: reproduces the published figures of 2024 with every real service and compares the result.
 
-A fresh folder, the scenario's clock, alert rules in seconds instead of minutes. The portals are realistic: one dossier in two has
-a fault that misleads a count of events. The demo passes when every figure is exact, the figures of every agency and month are
-those of the truth that the portals know, and Alertmanager delivers the alert of exactly the agencies below their threshold.
+The demo uses a fresh folder, the scenario's clock, and alert rules in seconds instead of minutes. The portals are realistic: one
+dossier in two has a fault that misleads a count of events. The demo passes when every figure is exact, the figures of every
+agency and month are those of the truth that the portals know, and Alertmanager delivers the alert of exactly the agencies below
+their threshold.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ STABLE_EVALUATIONS = 2
 
 
 def demo_options(data_dir: Path, *, topic: str, group: str, memory_broker: bool) -> StackOptions:
-    """The stack of the demo: no setting of the caller changes a figure."""
+    """The options of the demo's stack, which let no setting of the caller change a figure."""
     return StackOptions(
         data_dir=data_dir,
         topic=topic,
@@ -76,7 +77,7 @@ def demo_options(data_dir: Path, *, topic: str, group: str, memory_broker: bool)
 
 
 def demo(options: StackOptions, *, exit_when_done: bool, console: Console) -> bool:
-    """Run it and return whether every figure and alert was right.
+    """Run the demo and return whether every figure and alert was right.
 
     Raises:
         PortalPulseError: the stack cannot start, or a service ended by itself.
@@ -165,7 +166,13 @@ def _produce(stack: LocalStack, topic: str, *, console: Console) -> Truth:
 def _await_tallies(
     client: httpx.Client, stack: LocalStack, truth: Truth, expectations: Expectations, *, console: Console
 ) -> None:
-    """Wait until every event is tallied and the corrections of its dossier are. What is wrong after the time is compared."""
+    """Wait until every event is tallied, then until all corrections are.
+
+    Corrections that are missing after a time limit raise no error: the comparison names them.
+
+    Raises:
+        UnavailableError: events are not tallied in time, or a service ended.
+    """
     url = f"{stack.api}/api/v1/status"
     with steps(console) as bar:
         task = bar.add_task("tallied", total=truth.events)
@@ -199,7 +206,7 @@ def _report_of(client: httpx.Client, stack: LocalStack, first: str, last: str) -
 def _differences(
     client: httpx.Client, stack: LocalStack, truth: Truth, periods: tuple[tuple[dt.date, dt.date], ...]
 ) -> list[str]:
-    """Every indicator of an agency and period that is not the true one."""
+    """A line for every indicator of an agency and period that differs from the true one."""
     registry = AgencyRegistry.packaged()
     return [
         difference
@@ -211,7 +218,7 @@ def _differences(
 
 
 def _await_alerts(client: httpx.Client, stack: LocalStack, expectations: Expectations) -> AlertComparison:
-    """Wait for the full set, then until its alerts are stable; compare what was delivered by then."""
+    """Wait for all expected alerts, then until alerts are stable; compare the alerts delivered by then."""
     notifications = stack.receiver.notifications
     prometheus = stack.addresses.prometheus
 
@@ -236,7 +243,7 @@ def _await_alerts(client: httpx.Client, stack: LocalStack, expectations: Expecta
     seen: set[str] = set()
 
     def stable() -> bool:
-        """Nothing is pending and every firing alert was delivered, over several evaluations."""
+        """Whether no alert is pending and every firing alert was delivered, over several evaluations."""
         stack.check()
         last = evaluated()
         if in_state("pending") or in_state("firing") - notifications.agencies(ALERT, window=WINDOW, rungs=RUNGS):

@@ -1,1 +1,1 @@
-"""``portalpulse doctor``: examines every part of the set-up and says what is wrong and what to do. It changes nothing."""
+"""``portalpulse doctor``: examines every part of the set-up, and says what is wrong and what to do. It changes nothing."""

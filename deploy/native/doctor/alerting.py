@@ -27,7 +27,10 @@ _PROMETHEUS, _ALERTMANAGER = "Prometheus", "Alertmanager"
 
 
 def examine_prometheus(url: str, clocks: Clocks, remedy: str) -> list[Finding]:
-    """Whether it answers, reads every target, has our rules, and knows an Alertmanager; what fires now."""
+    """Whether Prometheus answers, reads every target, has the rules of portalpulse, and knows an Alertmanager.
+
+    Which alerts fire.
+    """
     part = "Prometheus' pages"
     try:
         version = json_of(_PROMETHEUS, url, "/api/v1/status/buildinfo", remedy)["data"]["version"]
@@ -64,7 +67,7 @@ def examine_prometheus(url: str, clocks: Clocks, remedy: str) -> list[Finding]:
 
 
 def targets_findings(targets: Sequence[Mapping[str, Any]], *, young: bool = False) -> list[Finding]:
-    """Whether every target answers; a Prometheus that is ``young`` has not found them yet."""
+    """Whether every target answers Prometheus. ``young``: Prometheus has just started and has not found its targets yet."""
     part = "Targets"
     if not targets and young:
         return [Finding(part, "note", "Prometheus has just started and reads nothing yet", _WAIT)]
@@ -81,7 +84,7 @@ def targets_findings(targets: Sequence[Mapping[str, Any]], *, young: bool = Fals
 
 
 def rules_findings(groups: Sequence[Mapping[str, Any]]) -> list[Finding]:
-    """Whether our rules are loaded, are those of this release, and can be evaluated."""
+    """Whether the rules of portalpulse are loaded, are those of this release, and can be evaluated."""
     part = "Alert rules"
     rules = [rule for group in groups for rule in group["rules"]]
     names = {str(rule["name"]) for rule in rules}
@@ -99,7 +102,7 @@ def rules_findings(groups: Sequence[Mapping[str, Any]]) -> list[Finding]:
 
 
 def alertmanagers_findings(found: Sequence[Mapping[str, Any]], *, young: bool = False) -> list[Finding]:
-    """Whether Prometheus has somebody to tell."""
+    """Whether Prometheus knows an Alertmanager. ``young``: Prometheus has just started and has not found one yet."""
     part = "Ways of alerts"
     if not found and young:
         return [Finding(part, "note", "Prometheus has just started and has found no Alertmanager yet", _WAIT)]
@@ -111,7 +114,7 @@ def alertmanagers_findings(found: Sequence[Mapping[str, Any]], *, young: bool = 
 
 
 def firing_findings(alerts: Sequence[Mapping[str, Any]]) -> list[Finding]:
-    """What fires about the pipeline and about alerting, and since when; alerts about agencies say nothing of the set-up."""
+    """Which alerts on the pipeline and on alerting fire, and since when; alerts on agencies are no fault of the set-up."""
     part = "Alerts"
     ours = [
         alert
@@ -135,7 +138,7 @@ def firing_findings(alerts: Sequence[Mapping[str, Any]]) -> list[Finding]:
 
 
 def examine_alertmanager(url: str, clocks: Clocks, remedy: str) -> list[Finding]:
-    """Whether it answers, has receivers that tell somebody, and no silence that covers everything."""
+    """Whether Alertmanager answers, has receivers that send messages, and has no silence that covers every alert."""
     part = "Alertmanager's pages"
     try:
         status = json_of(_ALERTMANAGER, url, "/api/v2/status", remedy)
@@ -155,7 +158,7 @@ def examine_alertmanager(url: str, clocks: Clocks, remedy: str) -> list[Finding]
 
 
 def receivers_findings(config: str) -> list[Finding]:
-    """Whether the receivers of a configuration of Alertmanager tell anybody. Its secrets are hidden."""
+    """Whether the receivers in a configuration of Alertmanager send messages to anybody. Secrets in it are hidden."""
     part = "Receivers"
     try:
         receivers = yaml.safe_load(config)["receivers"]
@@ -169,7 +172,7 @@ def receivers_findings(config: str) -> list[Finding]:
 
 
 def silences_findings(silences: Sequence[Mapping[str, Any]]) -> list[Finding]:
-    """Whether a silence covers every alert of ours."""
+    """Whether a silence covers every alert of portalpulse."""
     part = "Silences"
     active = [silence for silence in silences if silence["status"]["state"] == "active"]
     for silence in active:
@@ -187,7 +190,10 @@ def silences_findings(silences: Sequence[Mapping[str, Any]]) -> list[Finding]:
 
 
 def _covers(matchers: Sequence[Mapping[str, Any]], labels: Mapping[str, str]) -> bool:
-    """Whether matchers hold whatever the labels are that only series have; RE2 is read as Python's expressions."""
+    """Whether matchers match every series of an alert with these labels, whatever its further labels are.
+
+    RE2 is read as Python's ``re``.
+    """
     return all(_holds(matcher, labels.get(str(matcher["name"]))) for matcher in matchers)
 
 
@@ -204,7 +210,7 @@ def _holds(matcher: Mapping[str, Any], value: str | None) -> bool:
 
 
 def _our_alerts() -> dict[str, dict[str, str]]:
-    """The labels that every series of an alert has, by its name; without the heartbeat."""
+    """Alert of portalpulse -> the labels that each of its series has; without the heartbeat."""
     found = {}
     for text in render(RuleTiming.production()).values():
         for group in yaml.safe_load(text)["groups"]:

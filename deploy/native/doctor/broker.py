@@ -1,4 +1,4 @@
-"""Examines Kafka: brokers, topics, how long they keep messages, how far the group has read, disks, and the controller's clock."""
+"""Examines Kafka: brokers, topics, how long messages are kept, how far the group has read, disks, and the controller's clock."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ DISK_FREE_RATIO: Final = 0.1
 
 
 def examine_brokers(settings: Settings, kafka: KafkaSettings, missing: Finding, clocks: Clocks) -> list[Finding]:
-    """Everything that can be asked of the brokers; nothing more once none can be used.
+    """Every finding about the brokers; when none answers, only that.
 
     Args:
-        settings: the registry, which says which topics are read.
+        settings: the registry, which tells the topics that are read.
         kafka: the brokers, and how to log in.
         missing: the finding when nothing listens.
-        clocks: get the controller's.
+        clocks: gets the reading of the controller's clock.
     """
     addresses = [broker.rpartition(":") for broker in kafka.bootstrap]
     if not any(is_listening(int(port), host=host.strip("[]")) for host, _, port in addresses):
@@ -101,7 +101,7 @@ def partitions_findings(topics: Mapping[str, Any]) -> list[Finding]:
 
 
 def _group(kafka: KafkaSettings, read: Sequence[str], topics: Sequence[str]) -> list[Finding]:
-    """How far the group has read, whether it has members, and whether what it has not read is kept for long enough."""
+    """How far the group has read, whether it has members, and whether its unread messages are kept for long enough."""
     reader = KafkaTopicReader(kafka, topics=read, answer_seconds=_ANSWER_SECONDS)
     parts = reader.partitions()
     findings = guarded("Group", lambda: [group_finding(kafka.group, parts, reader.members())])

@@ -1,4 +1,4 @@
-"""Examines parts side by side, each within a time of its own: a part that hangs or fails delays and hides no other."""
+"""Runs the examinations of parts side by side, each with a time limit, so that a part that hangs or fails delays no other."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Check:
 def run_checks(
     checks: Sequence[Check], *, pending: Callable[[Sequence[str]], None], seconds: float = PART_SECONDS
 ) -> list[Finding]:
-    """The findings of all checks in their order. ``pending`` is told the parts that are still being examined.
+    """The findings of all checks in their order. ``pending`` is called with the names of the parts that are still being examined.
 
-    Threads that do not end are left behind: they end with the process.
+    Threads that do not end in time are left running: they end with the process.
     """
     answers: queue.SimpleQueue[tuple[int, list[Finding]]] = queue.SimpleQueue()
     deadline = time.monotonic() + seconds

@@ -18,13 +18,13 @@ _REMEDY: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A clock.
+    """The reading of a clock.
 
     Attributes:
-        name: whose.
-        ahead: seconds that it is ahead of this machine's; negative: behind.
-        uncertain: ``ahead`` may be wrong by so many seconds.
-        in_cluster: whether it is of a server of the storage's cluster.
+        name: the name of its machine.
+        ahead: seconds by which the clock is ahead of this machine's; negative: behind.
+        uncertain: the possible error of ``ahead`` in seconds.
+        in_cluster: whether the clock is that of a server of the storage's cluster.
     """
 
     name: str
@@ -34,30 +34,33 @@ class Reading:
 
     @property
     def shown(self) -> str:
-        """For a sentence."""
+        """The reading as a part of a sentence."""
         word = "ahead of" if self.ahead > 0 else "behind"
         return f"{self.name} is {abs(self.ahead):.1f} s {word} this machine"
 
     @property
     def off(self) -> bool:
-        """Whether it differs from this machine's for certain."""
+        """Whether the clock certainly differs from this machine's."""
         return abs(self.ahead) - self.uncertain > TOLERANCE_SECONDS
 
 
 class Clocks:
-    """Readings of several threads."""
+    """Collects clock readings of several threads."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
         self._readings: list[Reading] = []
 
     def add(self, reading: Reading) -> None:
-        """Keep one more."""
+        """Keep a reading."""
         with self._guard:
             self._readings.append(reading)
 
     def findings(self) -> list[Finding]:
-        """Servers of a cluster that differ from each other are a fault, any other clock that differs from this one a note."""
+        """The findings on clocks: servers of a cluster that differ are a fault.
+
+        Another clock that differs from this machine's is a note.
+        """
         with self._guard:
             readings = sorted(self._readings, key=lambda reading: reading.name)
         if not readings:
@@ -78,7 +81,7 @@ class Clocks:
 
 
 def _apart(cluster: list[Reading]) -> tuple[Reading, Reading] | None:
-    """The two that differ most, when they differ too much for certain."""
+    """The two servers that differ most, if they certainly differ too much; else None."""
     if not cluster:
         return None
     low = min(cluster, key=lambda reading: reading.ahead + reading.uncertain)

@@ -1,4 +1,4 @@
-"""Asks HTTP endpoints of parts, and looks at the certificates of their TLS."""
+"""Asks HTTP endpoints of parts, and reads the certificates of their TLS."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SOON_DAYS, _NOW_DAYS = 21, 3
 
 
 def answers(part: str, url: str, remedy: str, trust: ssl.SSLContext | None = None) -> Finding:
-    """Whether an address answers with success."""
+    """Whether the address ``url`` of a part answers with success."""
     try:
         answer = httpx.get(url, timeout=ANSWER_SECONDS, trust_env=False, verify=trust or True)
     except httpx.TimeoutException:
@@ -37,10 +37,10 @@ def answers(part: str, url: str, remedy: str, trust: ssl.SSLContext | None = Non
 
 
 def json_of(name: str, url: str, path: str, remedy: str, *, parameters: Mapping[str, str] | None = None) -> Any:
-    """The JSON that an address answers with.
+    """The JSON answer of ``path`` at an address.
 
     Raises:
-        UnavailableError: it does not answer, or something else.
+        UnavailableError: the address does not answer, or answers something else.
     """
     try:
         answer = httpx.get(f"{url.rstrip('/')}{path}", params=dict(parameters or {}), timeout=ANSWER_SECONDS, trust_env=False)
@@ -60,7 +60,7 @@ def json_of(name: str, url: str, path: str, remedy: str, *, parameters: Mapping[
 
 
 def read_clock(name: str, url: str, clocks: Clocks, trust: ssl.SSLContext | None = None) -> None:
-    """Note the clock of the machine behind an address, by the header Date, which is cut to whole seconds."""
+    """Add a reading of the clock of the machine behind an address, from the header Date, which is cut to whole seconds."""
     before = time.time()
     try:
         answer = httpx.head(url, timeout=ANSWER_SECONDS, trust_env=False, verify=trust or True)
@@ -72,7 +72,10 @@ def read_clock(name: str, url: str, clocks: Clocks, trust: ssl.SSLContext | None
 
 
 def certificate(part: str, host: str, port: int, trust: ssl.SSLContext | None) -> list[Finding]:
-    """Until when the certificate at a port is good; nothing where the handshake fails, which its part says itself."""
+    """Until when the certificate at a port is valid.
+
+    No finding when the handshake fails, which the examination of the part reports.
+    """
     context = trust or ssl.create_default_context()
     try:
         with (

@@ -1,4 +1,4 @@
-"""Which parts there are by the settings, or by the local stack that runs, and their examination."""
+"""Finds out which parts exist, by the settings or by the running local stack, and examines all of them."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def examine(
     pending: Callable[[Sequence[str]], None] = lambda _: None,
     seconds: float = PART_SECONDS,
 ) -> list[Finding]:
-    """Examine everything; one fault does not hide another.
+    """Examine every part; one fault does not hide another.
 
     Args:
-        settings: what they name is examined, unless a stack runs on the folder.
+        settings: the parts that they name are examined, unless a stack runs on the folder.
         data_dir: the folder of the local stack.
-        pending: told the parts that are still being examined.
+        pending: called with the names of the parts that are still being examined.
         seconds: longest examination of a part.
     """
     data_dir.absolute()  # a current folder that was deleted ends every command
@@ -56,7 +56,7 @@ def examine(
 
 
 def _by_the_settings(settings: Settings, clocks: Clocks) -> list[Check]:
-    """What the settings name; the others belong to a stack, and none runs."""
+    """The checks of the parts that the settings name, when no local stack runs."""
     listed = ", ".join(settings.kafka.bootstrap)
     if "bootstrap" in settings.kafka.model_fields_set:
         missing = Finding(
@@ -82,13 +82,13 @@ def _by_the_settings(settings: Settings, clocks: Clocks) -> list[Check]:
 
 
 def _named(notify: str, board: str, name: str) -> list[tuple[str, str]]:
-    """The addresses of a part, each once, with the setting that has it."""
+    """The addresses of a part, each once, with the name of the setting that has it."""
     found = {board.rstrip("/"): f"PORTALPULSE_BOARD__{name}", notify.rstrip("/"): f"PORTALPULSE_NOTIFY__{name}"}
     return [(url, variable) for url, variable in found.items() if url]
 
 
 def _storage(settings: Settings, clocks: Clocks, remedy: str = "") -> list[Check]:
-    """The ClickHouse of the settings, or each server of its cluster."""
+    """The checks of the ClickHouse of the settings, or of each server of its cluster."""
     found = storage_servers(settings)
     if isinstance(found, Finding):
         return [Check(found.part, lambda: [found])]
@@ -96,7 +96,7 @@ def _storage(settings: Settings, clocks: Clocks, remedy: str = "") -> list[Check
 
 
 def _by_the_stack(addresses: Addresses, settings: Settings, data_dir: Path, clocks: Clocks) -> list[Check]:
-    """The parts of the local stack, which speak neither TLS nor SASL."""
+    """The checks of the parts of the local stack, which use neither TLS nor SASL."""
     remedy = f"See {data_dir / 'logs'}. `portalpulse up` restarts what ends or hangs. If it stays so, restart `portalpulse up`."
     missing = Finding("Broker", "wrong", f"nothing listens at {addresses.kafka}", remedy)
     kafka = KafkaSettings(bootstrap=(addresses.kafka,), topic=settings.kafka.topic, group=settings.kafka.group)

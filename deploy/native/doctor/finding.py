@@ -1,4 +1,4 @@
-"""What the doctor says of a part, and how its findings are summed up."""
+"""A finding of the doctor about one part, and the summary of all findings."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Finding:
     """The state of one part of the set-up.
 
     Attributes:
-        part: what was examined.
+        part: the part that was examined.
         state: ``idle``: not started, and it need not be. ``note``: no fault, but worth knowing. Only ``wrong`` is a fault.
-        says: what was found.
-        remedy: what to do; empty where nothing is to be done.
-        since: since when it is so; None where that is not known.
+        says: a sentence on what was found.
+        remedy: what to do; empty: nothing is to be done.
+        since: since when the state holds; None: not known.
     """
 
     part: str
@@ -40,7 +40,7 @@ def healthy(findings: list[Finding]) -> bool:
 
 
 def summary(findings: list[Finding]) -> str:
-    """The last line."""
+    """The last line of the output: how many things are wrong."""
     wrong = sum(finding.state == "wrong" for finding in findings)
     if wrong:
         return "1 thing is wrong." if wrong == 1 else f"{wrong} things are wrong."
@@ -67,7 +67,7 @@ def as_json(findings: list[Finding]) -> dict[str, Any]:
 
 
 def guarded(part: str, examine: Callable[[], list[Finding]]) -> list[Finding]:
-    """What ``examine`` finds; an error of one sentence is a finding, too, so that it hides no other."""
+    """The findings of ``examine``; an error with a sentence for users becomes a finding, so that it hides no other finding."""
     try:
         return examine()
     except PortalPulseError as error:

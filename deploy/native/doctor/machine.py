@@ -31,9 +31,9 @@ _PORTS_NEEDED: Final = 8
 
 
 def examine_machine(settings: Settings, data_dir: Path) -> list[Finding]:
-    """Programs, ports, limits, the folder and its disk, the registry.
+    """The findings on programs, ports, limits, the folder and its disk, and the registry.
 
-    Programs of a local stack are a must only where no setting names parts elsewhere.
+    Missing programs of a local stack are a fault only where no setting names parts elsewhere.
     """
     programs: Literal["note", "wrong"] = "note" if "bootstrap" in settings.kafka.model_fields_set else "wrong"
     return [

@@ -1,4 +1,4 @@
-"""Sizes and durations for sentences."""
+"""Writes sizes and durations in sentences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The findings for people, and what is being examined while they wait."""
+"""Prints the findings for people, and shows meanwhile which parts are being examined."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SHOWN = 3
 
 
 def print_findings(findings: list[Finding], *, console: Console) -> None:
-    """The findings as a table, and the remedies below it."""
+    """Print the findings as a table, and the remedies below it."""
     table = Table(show_header=False, box=None, pad_edge=False)
     for finding in findings:
         since = "" if finding.since is None else f" (since {finding.since:%Y-%m-%d %H:%M} UTC)"
@@ -31,7 +31,10 @@ def print_findings(findings: list[Finding], *, console: Console) -> None:
 
 @contextmanager
 def progress() -> Iterator[Callable[[Sequence[str]], None]]:
-    """Shows on a terminal which parts are still examined; takes their names. Silent where standard error is not a terminal."""
+    """Show on a terminal which parts are still being examined: yields a function that takes their names.
+
+    Silent without a terminal.
+    """
     console = Console(stderr=True)
     if not console.is_terminal:
         yield lambda _: None

@@ -25,7 +25,7 @@ _RECOUNT = (
 
 
 def examine_process_of_settings(settings: Settings, clocks: Clocks) -> list[Finding]:
-    """The worker or exporter that the settings name."""
+    """The findings on the worker or exporter that the settings name."""
     try:
         process = by_settings(settings)
     except ConfigurationError as error:
@@ -34,7 +34,7 @@ def examine_process_of_settings(settings: Settings, clocks: Clocks) -> list[Find
 
 
 def examine_process(process: Process, clocks: Clocks) -> list[Finding]:
-    """The state of a running worker or exporter, of its board, and of the units of what it has stored."""
+    """The findings on a running worker or exporter, on its board, and on the units of the events that it has stored."""
     answering = _is_ready(process)
     if answering.state != "ok":
         return [answering]
@@ -49,7 +49,7 @@ def examine_process(process: Process, clocks: Clocks) -> list[Finding]:
 
 
 def examine_delivery(part: str, url: str, what: str) -> list[Finding]:
-    """The relay or watchdog at an address that the settings name."""
+    """The findings on the relay or watchdog at an address that the settings name."""
     parts = urlsplit(url)
     return [answers(part, f"{parts.scheme}://{parts.netloc}/healthz", f"Start it with `{what}`, or correct its address.")]
 

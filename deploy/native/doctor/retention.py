@@ -1,4 +1,4 @@
-"""Whether topics keep messages for long enough, compared with how far the group has read."""
+"""Compares how long topics keep messages with how far the group has read."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Kept:
 
     @classmethod
     def of(cls, settings: Mapping[str, str]) -> Self:
-        """By the settings of the topic."""
+        """How long a topic keeps messages, from the settings of the topic."""
         policies = settings.get("cleanup.policy", "delete").split(",")
         age = int(settings.get("retention.ms", "-1"))
         return cls(age / _MILLISECONDS if age >= 0 and "delete" in policies else None, "compact" in policies)
@@ -36,12 +36,12 @@ class Kept:
 def kept_findings(
     parts: Sequence[Partition], *, only: str, kept: Mapping[str, Kept], old: Mapping[tuple[str, int], int | None]
 ) -> list[Finding]:
-    """What was deleted before it was read, and what will be soon.
+    """Which messages were deleted before they were read, and which will be deleted soon.
 
     Args:
         parts: the partitions of all topics.
-        only: the name of the topic of partitions that have none.
-        kept: by topic; those that are not known are missing.
+        only: the topic of those partitions that name no topic.
+        kept: topic -> how long it keeps messages; topics for which this is not known are missing.
         old: for partitions with unread messages, the first offset that is younger than half of what the topic keeps; None: none.
     """
     findings = [*_compacted(kept), *_gone(parts, only)]

@@ -1,4 +1,4 @@
-"""Examines a ClickHouse server: it answers, its schema, rights, hidden or expiring rows, disks, replicas, and its clock."""
+"""Examines a ClickHouse server: whether it answers, its schema, rights, hidden or expiring rows, disks, replicas, clock."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PART: Final = "ClickHouse"
 
 
 def storage_servers(settings: Settings) -> list[ExaminedServer] | Finding:
-    """The servers of the settings, or what is wrong with their addresses, or that the storage is embedded."""
+    """The servers that the settings name; or a finding: their addresses are wrong, or the storage is embedded."""
     url = settings.clickhouse.url.get_secret_value()
     if not settings.clickhouse.addresses and url.startswith("chdb:"):
         return Finding(_PART, "idle", f"embedded in {url.removeprefix('chdb:')}; not opened")
@@ -40,7 +40,7 @@ def name_of(server: ExaminedServer) -> str:
 
 
 def examine_server(server: ExaminedServer, settings: Settings, clocks: Clocks, remedy: str = "") -> list[Finding]:
-    """Everything that can be asked of a server; nothing more once it does not answer. ``remedy``: for one of the local stack."""
+    """Every finding on a server; when it does not answer, only that. ``remedy``: what to do about a server of the local stack."""
     part = name_of(server)
     try:
         try:
@@ -144,7 +144,7 @@ def _replicas(part: str, server: ExaminedServer) -> list[Finding]:
 
 
 def _lacks_select(part: str, server: ExaminedServer, table: str) -> Finding | None:
-    """A note when this user may not read a table of the system. Counting does not need it."""
+    """A note when this user may not read a system table, which counting does not need; else None."""
     if not server.lacks(f"SELECT ON {table}"):
         return None
     return Finding(
@@ -153,7 +153,7 @@ def _lacks_select(part: str, server: ExaminedServer, table: str) -> Finding | No
 
 
 def replicas_findings(part: str, replicas: Sequence[ReplicaTable]) -> list[Finding]:
-    """Whether replicated tables take rows and are up to date."""
+    """Whether replicated tables take rows and have what other replicas have."""
     findings = []
     if readonly := [replica for replica in replicas if replica.readonly or replica.expired]:
         since = min((replica.readonly_since for replica in readonly if replica.readonly_since is not None), default=None)

@@ -1,1 +1,1 @@
-"""``portalpulse rehearse``: plays the faults that alerts must survive, on real parts, and shows who was told what."""
+"""``portalpulse rehearse``: plays faults on real parts, through which alerts must still work, and shows who was told what."""

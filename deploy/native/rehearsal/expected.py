@@ -1,4 +1,4 @@
-"""What people must have received in a rehearsal: each message once, on every channel, in their language, and nothing else."""
+"""The messages that people must receive in a rehearsal: each once, on every channel, in their language, and no others."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ENDED: Final = re.compile(r"^\[[^\]]*(đã kết thúc|ended)\]")
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """One message to some people.
+    """A message that some people must receive.
 
     ``subjects`` and ``says`` (parts of the text): by language.
     """
@@ -33,7 +33,7 @@ class Expectation:
     says: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def is_met_by(self, message: Received) -> bool:
-        """Whether the message is this one."""
+        """Whether ``message`` is the expected message."""
         language = _LANGUAGE[message.to]
         return (
             any(message.to == reader.key for reader in self.readers)
@@ -42,12 +42,12 @@ class Expectation:
         )
 
     def missing(self, messages: Sequence[Received]) -> frozenset[tuple[str, str]]:
-        """Who has not got it over which channel."""
+        """The (person, channel) pairs that have not received the message."""
         return places(self.readers) - {(message.to, message.channel) for message in messages if self.is_met_by(message)}
 
 
 def low(agency: Agency, counts: Ratio) -> Expectation:
-    """An agency's people hear that its rate is low, and what is needed."""
+    """The expected message to an agency's people that its rate is low, with how many dossiers are missing."""
     subjects, says = {}, {}
     for language, words in LANGUAGES.items():
         who, rate = _who(agency, language), words.rate(counts)
@@ -62,7 +62,7 @@ def low(agency: Agency, counts: Ratio) -> Expectation:
 
 
 def ended(agency: Agency, counts: Ratio) -> Expectation:
-    """An agency's people hear of the end, with the present rate."""
+    """The expected message to an agency's people that the alert ended, with the present rate."""
     subjects, says = {}, {}
     for language, words in LANGUAGES.items():
         said = words.subject_ended.format(who=_who(agency, language), kpi=words.kpi("I1"), rate=words.rate(counts))
@@ -74,7 +74,7 @@ def ended(agency: Agency, counts: Ratio) -> Expectation:
 def to_operations(
     alert: str, summary: str, summary_en: str, *, firing: bool, says: Sequence[str] = (), number: int = 1
 ) -> Expectation:
-    """Operations hear of a fault, with the address of its remedy, or of its end."""
+    """The expected message to operations about a fault, with the address of its remedy, or about the end of the fault."""
     index = 0 if firing else 1
     subjects = {
         language: f"[{LANGUAGES[language].counts[index].format(n=number)}] {said}"
@@ -87,14 +87,14 @@ def to_operations(
 def wrong_messages(
     messages: Sequence[Received], expected: Sequence[Expectation], *, recovered_at: float, agencies_of_operations: bool = False
 ) -> tuple[str, ...]:
-    """What is missing, came too often, or should not have come.
+    """A line for each message that is missing, came too often, or should not have come.
 
     Args:
-        messages: everything that came.
-        expected: what should have come.
+        messages: every message that was received.
+        expected: the messages that should have been received.
         recovered_at: before this time no agency had recovered (seconds of a monotonic clock).
-        agencies_of_operations: whether messages to operations about agencies are all among ``expected``; else they may come, and
-            tell no end before ``recovered_at``.
+        agencies_of_operations: whether all messages to operations about agencies are among ``expected``; otherwise further ones
+            are allowed, if they tell no end before ``recovered_at``.
     """
     wrong = [
         f"{wanted.what}: not received by {key} over {channel}"

@@ -1,4 +1,4 @@
-"""The faults of a rehearsal: what happens, and what operations are told about it in both languages."""
+"""The faults of a rehearsal: what happens, and what operations must be told about it in both languages."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ HEARTBEAT: Final = "HeartbeatSilent"
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault.
+    """A fault that a rehearsal plays.
 
     Attributes:
         name: as on the command line.
-        what: in the table.
-        agencies: the one that fires before the fault, and the one that falls during it.
-        alert: what operations are told, and ``summary`` in Vietnamese and English; ``end`` when it has ended, where it differs.
-        begin, finish: make it and undo it.
+        what: its description in the table.
+        agencies: the agency whose alert fires before the fault, and the agency that falls during it.
+        alert: the alert that operations are told, ``summary`` in Vietnamese and English; ``end``: its text at the end, where it
+            differs.
+        begin, finish: functions that cause the fault and undo it.
     """
 
     name: str
@@ -50,7 +51,7 @@ def _stop_prometheus(stack: RehearsalStack) -> None:
 
 
 def _start_prometheus(stack: RehearsalStack) -> None:
-    """Start it when Alertmanager has taken every alert for ended."""
+    """Start Prometheus once Alertmanager has taken every alert for ended."""
 
     def forgotten() -> bool:
         try:

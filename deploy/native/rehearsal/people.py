@@ -1,4 +1,4 @@
-"""The people of a rehearsal: operations and the people of all agencies, one of each reads Vietnamese and one English."""
+"""The people of a rehearsal: two of operations and two of all agencies; one of each two reads Vietnamese, the other English."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from deploy.native.rehearsal.sinks import CHANNELS
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """A person: ``key`` is the id, and in front of the mail address; ``chat`` the chat of Telegram."""
+    """A person: ``key`` is the id, and the part of the mail address before @; ``chat`` is the id of the Telegram chat."""
 
     key: str
     language: str
@@ -32,11 +32,11 @@ TOKEN: Final = "0:rehearsal"  # noqa: S105 - no secret
 
 
 def recipients_text(*, smtp_port: int, http: str) -> str:
-    """The recipients file; everybody has every channel at any hour.
+    """The text of the recipients file; every person has every channel at any hour.
 
     Args:
-        smtp_port: of the mail server on this machine.
-        http: address of webhook and Telegram.
+        smtp_port: the port of the mail server on this machine.
+        http: the address of webhook and Telegram.
     """
     people = "".join(
         f"  {reader.key}: {{name: {reader.key}, language: {reader.language}, hours: any, "
@@ -53,5 +53,5 @@ def recipients_text(*, smtp_port: int, http: str) -> str:
 
 
 def places(readers: tuple[Reader, ...]) -> frozenset[tuple[str, str]]:
-    """(person, channel) of everything that ``readers`` have."""
+    """Every (person, channel) pair of the readers."""
     return frozenset((reader.key, channel) for reader in readers for channel in CHANNELS)

@@ -1,4 +1,4 @@
-"""Plays one fault: an agency is low, the fault comes, another agency falls, the fault goes, both recover. Then all is quiet."""
+"""Plays one fault: an agency is low, the fault begins, another agency falls, the fault ends, both recover, all is quiet."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MANY_LOW: Final = (
 
 @dataclass(frozen=True, slots=True)
 class FaultResult:
-    """What came of one fault. ``seconds``: from what happened to the last of the people who were told, by expectation."""
+    """The result of one fault. ``seconds``: by expectation, from the event to the last of the people who received the message."""
 
     name: str
     expected: tuple[Expectation, ...]
@@ -37,7 +37,7 @@ class FaultResult:
 
 @dataclass(slots=True)
 class _Play:
-    """The messages of one fault so far."""
+    """The messages of one fault received so far."""
 
     stack: RehearsalStack
     name: str
@@ -52,7 +52,7 @@ class _Play:
         return self.stack.sinks.received(self.first)
 
     def wait_for(self, *wanted: Expectation, since: float) -> None:
-        """Wait until everybody has these messages; what does not come is told by ``outcome``."""
+        """Wait until everybody has received these messages; ``outcome`` reports those that do not come."""
         self.expected += wanted
 
         def all_there() -> bool:
@@ -70,7 +70,7 @@ class _Play:
         self.say(f"{self.name}: {wanted[0].what} ({time.monotonic() - since:.1f} s)")
 
     def outcome(self, *, agencies_of_operations: bool = False) -> FaultResult:
-        """Wait until nothing more can come, and compare."""
+        """Wait until no further message can come, and compare the messages with the expected ones."""
         try:
             await_quiet(self.stack)
         except UnavailableError as error:
@@ -83,7 +83,7 @@ class _Play:
 
 
 def play(stack: RehearsalStack, fault: Fault, *, say: Callable[[str], None]) -> FaultResult:
-    """Play a fault from a quiet stack to a quiet stack."""
+    """Play a fault; the stack is quiet before and after it."""
     one, two = (_agency(stack, code) for code in fault.agencies)
     traffic, run = stack.traffic, _begin(stack, fault.name, say)
     since = time.monotonic()
@@ -111,7 +111,7 @@ def play(stack: RehearsalStack, fault: Fault, *, say: Callable[[str], None]) -> 
 
 
 def play_many(stack: RehearsalStack, *, say: Callable[[str], None]) -> FaultResult:
-    """Let many agencies fall and recover at once: one message each to their people, and one about all to operations."""
+    """Let many agencies fall and recover at once; expected: one message each to their people, and one about all to operations."""
     today = civil_day(stack.clock.now())
     agencies = [agency for agency in stack.registry.in_force(today) if agency.code != HEALTHY][:MANY]
     codes, traffic, run = [agency.code for agency in agencies], stack.traffic, _begin(stack, "many-low", say)
@@ -126,7 +126,7 @@ def play_many(stack: RehearsalStack, *, say: Callable[[str], None]) -> FaultResu
 
 
 def play_one(stack: RehearsalStack, code: str, *, say: Callable[[str], None]) -> FaultResult:
-    """Let one agency fall and recover: one message and one end for everybody."""
+    """Let one agency fall and recover; expected: one message and one end for everybody."""
     agency, traffic, run = _agency(stack, code), stack.traffic, _begin(stack, "one-low", say)
     since = time.monotonic()
     traffic.fall([code])
@@ -138,12 +138,12 @@ def play_one(stack: RehearsalStack, code: str, *, say: Callable[[str], None]) ->
 
 
 def await_quiet(stack: RehearsalStack) -> None:
-    """No alert fires or is about to, Alertmanager has none, the last outage is past, and two heartbeats came after that.
+    """Wait until no alert fires or is pending, Alertmanager has none, the last outage is past, and two heartbeats came after it.
 
-    Operations hear of an end up to the interval of their group later: nobody has heard anything for as long.
+    Operations hear of an end up to one interval of their group later, so nobody may have received a message for this long either.
 
     Raises:
-        UnavailableError: it does not become quiet.
+        UnavailableError: the stack does not become quiet in time.
     """
     rules = stack.tempo.rules
     scrapes = f"min(avg_over_time(up[{rules.meta_seconds}s]))"
@@ -174,7 +174,7 @@ def _begin(stack: RehearsalStack, name: str, say: Callable[[str], None]) -> _Pla
 
 
 def _at_once(stack: RehearsalStack, change: Callable[[Sequence[str]], None], codes: Sequence[str]) -> None:
-    """Let one scrape see all of a change: the exporter waits until it is in the tallies."""
+    """Make a change of agencies that one scrape sees as a whole: the exporter is suspended until the change is tallied."""
     stack.exporter.process.suspend()
     try:
         change(codes)

@@ -42,10 +42,10 @@ class Rehearsal:
 
 
 def check_faults(names: Sequence[str]) -> tuple[str, ...]:
-    """The faults to play, all of them when none is named.
+    """The faults to play: the named ones, or all when none is named.
 
     Raises:
-        ConfigurationError: one is not known.
+        ConfigurationError: a name is not known.
     """
     for name in names:
         if name not in FAULTS:
@@ -54,7 +54,7 @@ def check_faults(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def rehearse(wanted: Rehearsal, *, console: Console) -> bool:
-    """Play the faults one after the other; whether every message was right.
+    """Play the faults one after the other; returns whether every message was right.
 
     Raises:
         PortalPulseError: a part cannot start.
@@ -95,7 +95,10 @@ def rehearse(wanted: Rehearsal, *, console: Console) -> bool:
 
 
 def table_of(outcomes: Sequence[FaultResult]) -> Table:
-    """A line for each message that was expected: who received it, over how many channels, how soon; of many, the slowest."""
+    """A table with a line for each expected message: who received it, over how many channels, how soon.
+
+    For many agencies the slowest.
+    """
     table = Table(title="Messages in the rehearsal", title_justify="left")
     for heading in ("Fault", "Message", "Received by"):
         table.add_column(heading)
@@ -128,7 +131,7 @@ def _rows(outcome: FaultResult) -> list[tuple[str, str, str, str]]:
 
 
 def _shortened(rows: list[tuple[str, str, str, str]]) -> list[tuple[str, str, str, str]]:
-    """Those about all agencies, and in place of those about each the worst one."""
+    """The rows about all agencies together, and of the rows about single agencies the worst: a failed one, else the slowest."""
     about_all = [row for row in rows if f"] {MANY} " in row[0]]
     each = [row for row in rows if row not in about_all]
     worst = max(each, key=lambda row: ("✗" in row[3], row[2] == "—", len(row[2]), row[2]))

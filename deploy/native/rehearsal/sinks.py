@@ -1,4 +1,4 @@
-"""What stands in for people: a mail server, Telegram and a webhook, which keep every message with the time it came."""
+"""Stand-ins for people: a mail server, Telegram's API and a webhook, which keep every message with the time at which it came."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _TAG: Final = re.compile(r"<[^>]+>")
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One message as a person has it. ``at``: seconds of a monotonic clock."""
+    """A message as a person received it. ``at``: seconds of a monotonic clock."""
 
     to: str
     channel: str
@@ -35,14 +35,14 @@ class Received:
 
 
 class Sinks:
-    """Mail server, Telegram's API and webhook on loopback ports; enter it to start them.
+    """Mail server, Telegram's API and webhook on loopback ports; enter the object to start them.
 
     Args:
-        chats: person of each chat id of Telegram.
+        chats: id of each Telegram chat -> its person.
     """
 
     def __init__(self, chats: dict[str, str]) -> None:
-        """Listen; answer when entered.
+        """Begin to listen; answer when entered.
 
         Raises:
             ConfigurationError: the mail server is not installed.
@@ -62,7 +62,7 @@ class Sinks:
 
     @property
     def url(self) -> str:
-        """Where webhook (``/hook/PERSON``) and Telegram (``/bot...``) are."""
+        """The address of the webhook (``/hook/PERSON``) and of Telegram's API (``/bot...``)."""
         return self._web.url
 
     def __enter__(self) -> Self:
@@ -72,7 +72,7 @@ class Sinks:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Stop."""
+        """Stop answering."""
         self._mail.stop()
         self._web.stop()
 
@@ -82,7 +82,7 @@ class Sinks:
             return tuple(self._received[since:])
 
     async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802 - the name aiosmtpd uses
-        """Keep a mail."""
+        """Keep a received mail."""
         content = email.message_from_bytes(envelope.content, policy=email.policy.default)
         body = content.get_body(["plain"])
         text = "" if body is None else str(body.get_content())

@@ -49,11 +49,11 @@ _RUNBOOK: Final = "https://runbook.example.vn/{language}#{alert}"
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """Broker and storage, which run, and where the stack works.
+    """The broker and the storage, which already run, and the folder of the stack.
 
     Attributes:
-        environment: of worker and exporter, besides what the stack decides.
-        name: of topic, group and database; new ones.
+        environment: of worker and exporter, besides the settings that the stack decides.
+        name: of topic, group and database, which must be new.
     """
 
     broker: Broker
@@ -64,7 +64,7 @@ class Base:
 
 
 class RehearsalStack:
-    """Everything between a portal and a mailbox; enter it to start all parts at the given tempo."""
+    """All parts between a portal and a mailbox; enter the object to start them at the given tempo."""
 
     def __init__(self, base: Base, tempo: Tempo) -> None:
         self.base, self.tempo = base, tempo
@@ -83,10 +83,10 @@ class RehearsalStack:
         self._exit = ExitStack()
 
     def __enter__(self) -> Self:
-        """Start everything and wait until it answers.
+        """Start all parts and wait until they answer.
 
         Raises:
-            UnavailableError: a part does not start; with the end of its log.
+            UnavailableError: a part does not start; the message has the end of its log.
         """
         with self._exit:
             base = self.base
@@ -105,11 +105,11 @@ class RehearsalStack:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Stop what was started; broker and storage go on."""
+        """Stop all parts that were started here; broker and storage keep running."""
         self._exit.close()
 
     def use(self, tempo: Tempo) -> None:
-        """Change rules, routes and intervals; Prometheus and Alertmanager begin without a memory."""
+        """Change rules, routes and intervals to a tempo; Prometheus and Alertmanager start again without stored data."""
         if tempo == self.tempo:
             return
         self._unwatch()
@@ -118,10 +118,10 @@ class RehearsalStack:
         self._watch()
 
     def query(self, expr: str) -> list[Any]:
-        """The series of an expression, as Prometheus gives them.
+        """The series of an expression, as Prometheus answers them.
 
         Raises:
-            UnavailableError: it does not answer.
+            UnavailableError: Prometheus does not answer.
         """
         try:
             answer = httpx.get(f"{self.prometheus.url}/api/v1/query", params={"query": expr}, timeout=10.0, trust_env=False)
@@ -141,7 +141,7 @@ class RehearsalStack:
         """Names of the alerts that Alertmanager has, without the heartbeat.
 
         Raises:
-            UnavailableError: it does not answer.
+            UnavailableError: Alertmanager does not answer.
         """
         try:
             answer = httpx.get(f"{self.alertmanager.url}/api/v2/alerts", timeout=10.0, trust_env=False).raise_for_status()
@@ -150,7 +150,7 @@ class RehearsalStack:
             raise UnavailableError(f"Alertmanager does not list its alerts: {error}.") from error
 
     def tallied(self) -> int:
-        """Events in the tallies."""
+        """The number of events in the tallies."""
         sql = f"SELECT sum(events) FROM {self.base.name}.agency_minute FINAL"  # noqa: S608 - a name of our own
         return int(self.base.storage.query(sql) or 0)
 
@@ -160,7 +160,7 @@ class RehearsalStack:
         return self._heartbeat.heard
 
     def _watch(self) -> None:
-        """Start relay, checker of the heartbeat, Alertmanager and Prometheus."""
+        """Start relay, watchdog, Alertmanager and Prometheus."""
         base, tempo = self.base, self.tempo
         self._memories += 1  # what people were told at another tempo does not matter
         folder = base.folder / f"watching-{self._memories}"
@@ -253,10 +253,10 @@ class RehearsalStack:
 
 
 def running(processes: Sequence[PortalPulseProcess]) -> None:
-    """Start again, as an orchestrator would, what ended during a fault, and wait until it is ready.
+    """Start again, as an orchestrator would, the processes that ended during a fault, and wait until they are ready.
 
     Raises:
-        UnavailableError: it does not start.
+        UnavailableError: a process does not start.
     """
     for process in processes:
         if not process.process.running:

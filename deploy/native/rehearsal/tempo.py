@@ -39,11 +39,11 @@ class Tempo:
 
     @classmethod
     def divided(cls, factor: int) -> Self:
-        """Everything divided by ``factor``.
+        """The production timings with every duration divided by ``factor``.
 
-        Some durations follow from the machine, which does not get faster: a scrape may take more than a second when it is busy, a
-        worker needs some to be ready again, and the audit ten until it says that Kafka is gone. They keep a shortest value, and
-        what tells a consequence stays slower than what tells its cause.
+        Some durations depend on the machine, which does not get faster: a scrape may take more than a second when the machine is
+        busy, a worker needs some seconds to be ready again, and the audit needs ten until it reports that Kafka is gone. These
+        durations keep a minimum, and an alert on a consequence stays slower than the alert on its cause.
         """
         rules = RuleTiming.production().faster(factor)
         if factor > 1:
@@ -69,7 +69,7 @@ class Tempo:
 
     @classmethod
     def direct(cls) -> Self:
-        """Without ``for`` and with a scrape every five seconds: how long an event takes to a mailbox."""
+        """Timings without ``for`` and with a scrape every five seconds, to measure how long an event takes to a mailbox."""
         rules = replace(
             _at_least(
                 RuleTiming.production().faster(180),
@@ -86,7 +86,7 @@ class Tempo:
 
     @property
     def outage_seconds(self) -> int:
-        """How long a part is gone: until an alert that nothing holds would have ended, and a stall would be told."""
+        """How long a part is down in seconds: longer than an alert that nothing holds needs to end, and a stall to be told."""
         rules = self.rules
         ended = rules.sample_guard_seconds + rules.agency_keep_firing_seconds
         stalled = rules.freshness_limit_seconds + rules.stall_for_seconds
@@ -94,12 +94,12 @@ class Tempo:
 
     @property
     def resend_delay(self) -> str:
-        """See ``PrometheusServer``."""
+        """The option ``resend_delay`` of ``PrometheusServer``."""
         return f"{self._short(_RESEND)}s"
 
     @property
     def prometheus_options(self) -> tuple[str, ...]:
-        """The durations that Prometheus has itself."""
+        """Options of Prometheus for durations that are not in rules or configuration."""
         lookback = max(self._short(_LOOKBACK), 2 * self.rules.sample_guard_seconds)
         return (
             f"--rules.alert.for-grace-period={self.rules.agency_for_seconds if self.factor > 1 else _GRACE}s",
@@ -108,32 +108,32 @@ class Tempo:
 
     @property
     def silence_seconds(self) -> float:
-        """A heartbeat that is silent for so long is told."""
+        """Seconds of silence of the heartbeat after which people are told."""
         return max(10.0, _SILENCE / self.factor)
 
     @property
     def settled_after(self) -> dt.timedelta:
-        """See ``present.Prometheus``; at least two scrapes."""
+        """The option ``settled_after`` of ``present.Prometheus``; at least two scrapes."""
         return max(dt.timedelta(seconds=10), SETTLED_AFTER / self.factor)
 
     @property
     def forgotten_after(self) -> dt.timedelta:
-        """See ``Relay``."""
+        """The option ``forgotten_after`` of ``Relay``."""
         return FORGOTTEN_AFTER / self.factor
 
     @property
     def repeated_within(self) -> dt.timedelta:
-        """See ``Relay``."""
+        """The option ``repeated_within`` of ``Relay``."""
         return REPEATED_WITHIN / self.factor
 
     @property
     def longest_interval(self) -> float:
-        """Seconds that Alertmanager may keep a change of a group to itself, and some to send it."""
+        """The longest time in seconds for which Alertmanager may keep a change of a group back, and some seconds to send it."""
         return 3.0 + max(self.routes.operations_group_interval_seconds, self.routes.group_interval_seconds)
 
     @property
     def patience(self) -> float:
-        """Seconds after which a message that has not come will not come."""
+        """Seconds after which a message that has not been received will not come any more."""
         rules, routes = self.rules, self.routes
         longest = max(rules.agency_for_seconds, rules.agency_keep_firing_seconds, rules.sample_guard_seconds)
         told = 2 * max(routes.operations_group_interval_seconds, routes.group_interval_seconds)

@@ -1,4 +1,4 @@
-"""Traffic of a rehearsal: one healthy agency that never rests, and agencies that fall and recover when told."""
+"""The traffic of a rehearsal: one healthy agency that sends all the time, and agencies that fall and recover on request."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _EVERY_SECONDS: Final = 0.5
 
 
 class Traffic:
-    """Sends dossiers to the topic; enter it to start the healthy agency.
+    """Sends dossiers to the topic; enter the object to start the healthy agency.
 
     Args:
         bootstrap: the broker, host:port.
         topic: the topic.
-        clock: stamps the events.
+        clock: dates the events.
     """
 
     def __init__(self, bootstrap: str, topic: str, *, clock: Clock) -> None:
@@ -54,14 +54,14 @@ class Traffic:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Stop it; what the broker did not take is dropped."""
+        """Stop the traffic; messages that the broker has not taken are dropped."""
         self._stopped.set()
         self._thread.join()
         self._producer.purge()
         self._producer.flush(5)
 
     def fall(self, agencies: Sequence[str]) -> None:
-        """The rate of each agency becomes 2.5 %; returns when the producer has the dossiers."""
+        """Let the rate of each agency fall to 2.5 %; returns when the dossiers are handed to the Kafka producer."""
         for agency in agencies:
             counts = self.counts(agency)
             online = max(0, 1 - counts.numerator)
@@ -70,7 +70,7 @@ class Traffic:
         self._producer.poll(0)
 
     def recover(self, agencies: Sequence[str]) -> None:
-        """The rate of each agency becomes 12.5 % or a little more."""
+        """Let the rate of each agency rise to 12.5 % or a little more."""
         for agency in agencies:
             counts = self.counts(agency)
             gap = counts.denominator - _RECOVERED * counts.numerator
@@ -82,7 +82,7 @@ class Traffic:
         return self._counts.get(agency, Ratio(0, 0))
 
     def total(self) -> int:
-        """Events that the broker took; waits for its acknowledgements."""
+        """The number of events that the broker acknowledged; waits for its acknowledgements."""
         sent = sum(counts.denominator for counts in self._counts.values())
         self._producer.flush()
         return sent

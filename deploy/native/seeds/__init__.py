@@ -1,1 +1,1 @@
-"""``portalpulse seeds``: every figure of the published documents beside the one that the product counts."""
+"""``portalpulse seeds``: prints every figure of the published documents beside the one that the product counts."""

@@ -1,4 +1,4 @@
-"""What the running product answers about one document: counts of reports, changes between periods, services, sub-units."""
+"""The answers of the running product about one document: counts of reports, changes between periods, services, sub-units."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NATION: Final = "nation"
 
 
 class Key(NamedTuple):
-    """Which figure: indicator, identifier of the period, scope (``nation``, a block, a unit's code), units ("": by event)."""
+    """Identifies a figure: indicator, identifier of the period, scope (``nation``, a block or a unit), units ("": by event)."""
 
     indicator: str
     period: str
@@ -36,9 +36,9 @@ class Answers:
     """All answers about one document.
 
     Attributes:
-        ratios: of every row of every report that was asked for.
+        ratios: the ratio of every row of the requested reports.
         changes: (indicator, period, period before, scope) -> change.
-        services: (period, unit) -> counts of the catalogue's levels on the last day.
+        services: (period, unit) -> number of services by level in the catalogue on the last day.
         sub_units: unit -> sub-unit -> dossiers submitted online, and those of them at level 4.
     """
 
@@ -48,7 +48,10 @@ class Answers:
     sub_units: dict[str, Mapping[str, Ratio]] = field(default_factory=dict)
 
     def add_report(self, period: str, rows: Iterable[Mapping[str, Any]], *, units: str = "", before: str = "") -> None:
-        """The rows of a report over HTTP. ``before``: identifier of the period that it is compared with."""
+        """Add the rows of a report over HTTP.
+
+        ``before``: identifier of the period with which the report is compared; "": none.
+        """
         for row in rows:
             scope = NATION if row["code"] == _NATION else str(row["code"])
             for indicator, figure in row["indicators"].items():

@@ -25,7 +25,7 @@ _NONE = "—"
 
 
 class Verdict(enum.Enum):
-    """What is said of a figure."""
+    """The verdict on a figure."""
 
     RIGHT = "right"
     HOLDS = "holds"  # a bound
@@ -35,7 +35,7 @@ class Verdict(enum.Enum):
 
     @property
     def failed(self) -> bool:
-        """Whether a figure that can be right is not."""
+        """Whether a figure that can be right is wrong."""
         return self is Verdict.WRONG
 
 
@@ -44,13 +44,13 @@ class Figure:
     """One line of the comparison.
 
     Attributes:
-        printed: the words of the document; empty when it prints only what follows from this figure.
-        definition: what it is.
+        printed: the words of the document; empty when the document prints only numbers that follow from this figure.
+        definition: what the figure is.
         counted: the whole numbers that the product counted.
-        ours: what the product prints.
-        verdict: on it.
-        reason: why, or what was expected; empty when it is right.
-        listed: whether it is shown although it is right; invented counts are not.
+        ours: the text that the product prints.
+        verdict: the verdict on the figure.
+        reason: why, or what was expected; empty when the figure is right.
+        listed: whether the line is shown although it is right; invented counts are not.
     """
 
     printed: str
@@ -76,7 +76,7 @@ def compare(document: Document, answers: Answers) -> tuple[Figure, ...]:
 
 
 def passed(figures: Sequence[Figure]) -> bool:
-    """Whether there are figures and every one that can be right is."""
+    """Whether there are figures, and every figure that can be right is right."""
     return bool(figures) and not any(figure.verdict.failed for figure in figures)
 
 
@@ -103,7 +103,7 @@ def _fact(document: Document, fact: Fact, answers: Answers) -> Figure:
 
 
 def _percent(document: Document, fact: Fact, found: Ratio) -> str | None:
-    """As the document prints it, or as the product does where the document does not print it."""
+    """A ratio as the document prints it, or as the product prints it where the document does not."""
     if fact.printed is None:
         return percent(found)
     return percent(found, decimals=fact.printed.decimals, rounding=document.rounding_mode)
@@ -133,7 +133,7 @@ def _count(count: Count, answers: Answers) -> Figure:
 
 
 def _claims(claims: Sequence[Claim], answers: Answers) -> Iterator[Figure]:
-    """Bounds and contradictions. Context and boilerplate are numbers, but no figures."""
+    """The bounds and contradictions among the claims; context and boilerplate are numbers, but no figures."""
     for claim in claims:
         if claim.reason == "contradiction":
             yield Figure(claim.text, "contradicts the document itself", _NONE, _NONE, Verdict.CONTRADICTION, claim.note)
@@ -149,7 +149,7 @@ def _claims(claims: Sequence[Claim], answers: Answers) -> Iterator[Figure]:
 
 
 def others(document: Document) -> int:
-    """How many numbers of the document are not figures: dates, levels, addresses, other articles."""
+    """How many numbers of the document are not figures: dates, levels, addresses, numbers of other articles."""
     return sum(claim.reason in {"context", "boilerplate"} for claim in document.claims)
 
 

@@ -1,4 +1,4 @@
-"""The formulas of a document's counts: arithmetic over what the product answered, and nothing else.
+"""The formulas of a document's counts: arithmetic over the answers of the product, and nothing else.
 
 ``den('I4','2019-Q2','province') - den('I4','2019-Q1','province')`` is a formula. Besides numbers, - and / it may call
 
@@ -25,7 +25,7 @@ _LEVELS: Final = {"level_1_2": ("cung_cap_thong_tin",), "level_3_4": ("mot_phan"
 
 
 class Value(NamedTuple):
-    """What a formula gives, and the numbers that it was computed from. None: the product has no such figure."""
+    """The value of a formula, and the numbers from which it was computed. None: the product has no such figure."""
 
     number: Fraction | None
     shown: str
@@ -35,7 +35,7 @@ def evaluate(formula: str, answers: Answers) -> Value:
     """The value of a formula.
 
     Raises:
-        ConfigurationError: it is not a formula.
+        ConfigurationError: the text is not a formula.
     """
     try:
         return _of(ast.parse(formula, mode="eval").body, answers, formula)

@@ -1,4 +1,4 @@
-"""``portalpulse seeds``: simulates what each published document measured, asks the running product, and compares every figure.
+"""``portalpulse seeds``: simulates the dossiers of each published document, asks the product, and compares every figure.
 
 Each document has a stack of its own: real Kafka, a worker with ClickHouse in it, nothing shared. Its portals send all dossiers
 with the faults of real portals, its service catalogue is loaded from a file, and the report over HTTP must be final.
@@ -54,19 +54,19 @@ SHARES: Final = FaultShares({**FaultShares.realistic().shares, DossierFault.NO_L
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the stacks run: each document has a folder of its own below ``folder``."""
+    """Where the stacks run: each document's stack has a folder of its own below ``folder``."""
 
     folder: Path
     topic: str
     group: str
 
     def options(self, name: str) -> StackOptions:
-        """The stack of a document: no setting of the caller changes a figure."""
+        """The options of a document's stack, which let no setting of the caller change a figure."""
         return StackOptions(data_dir=self.folder / name, topic=self.topic, group=self.group, partitions=PARTITIONS, inherit=False)
 
 
 def seeds(names: Sequence[str], place: Place, *, console: Console) -> bool:
-    """Run some documents and return whether every figure that can be right is right.
+    """Run some documents; returns whether every figure that can be right is right.
 
     Raises:
         PortalPulseError: a stack cannot start, a service ended by itself, or the figures did not become final.
@@ -91,9 +91,9 @@ def answers_of(name: str, document: Document, options: StackOptions, *, console:
 
     Args:
         name: of the packaged scenario.
-        document: whose figures are asked for.
+        document: the document whose figures are asked for.
         options: of the stack; its folder is emptied.
-        console: shows what happens.
+        console: shows the progress.
 
     Raises:
         PortalPulseError: the stack cannot start, a service ended by itself, or the figures did not become final.
@@ -124,7 +124,7 @@ def answers_of(name: str, document: Document, options: StackOptions, *, console:
 
 
 def _produce(stack: LocalStack, messages: ScenarioStream, topic: str, *, console: Console) -> None:
-    """Send the scenario.
+    """Send the messages of the scenario.
 
     Raises:
         UnavailableError: not every message was acknowledged.
@@ -158,11 +158,11 @@ def _await_counts(client: httpx.Client, stack: LocalStack, truth: Truth, *, cons
 
 
 def _load_catalogue(stack: LocalStack, path: Path) -> None:
-    """Load a file as ``portalpulse catalogue load`` does, the recount of stored dossiers included.
+    """Load a catalogue file as ``portalpulse catalogue load`` does, including the recount of stored dossiers.
 
     Raises:
         ConfigurationError: the file is wrong.
-        UnavailableError: the process does not take it.
+        UnavailableError: the process does not accept it.
     """
     read = read_catalogue(path, AgencyRegistry.packaged())
     catalogue = RemoteCatalogue(Process(stack.api))
@@ -171,7 +171,7 @@ def _load_catalogue(stack: LocalStack, path: Path) -> None:
 
 
 def _ask(client: httpx.Client, stack: LocalStack, document: Document) -> Answers:
-    """Every figure of a document.
+    """Ask for every figure of a document.
 
     Raises:
         UnavailableError: there is no answer, or the figures are not final.
@@ -210,7 +210,7 @@ def _report(client: httpx.Client, stack: LocalStack, **parameters: str) -> list[
 
 
 def _final(client: httpx.Client, stack: LocalStack, **parameters: str) -> dict[str, Any]:
-    """A report.
+    """A report whose figures are final.
 
     Raises:
         UnavailableError: there is no answer, or the figures are not final.

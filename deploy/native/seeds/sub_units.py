@@ -12,8 +12,8 @@ def online_dossiers_by_sub_unit(report: Mapping[str, Any], agency: str) -> dict[
     """Sub-unit -> dossiers received online in the period: at legacy level 4, of those at levels 3 and 4.
 
     Args:
-        report: with the figures ``due``, by sub-unit.
-        agency: whose dossiers are divided.
+        report: a report with the figures ``due``, divided by sub-unit.
+        agency: the agency whose dossiers are divided.
     """
     found = {}
     for part in report["parts"]:

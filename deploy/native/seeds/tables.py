@@ -1,4 +1,4 @@
-"""What a run of all documents prints: a table for each document, and the summary."""
+"""The tables that a run of all documents prints: one for each document, and the summary."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MARKS: Final = {
 
 
 def table_of(document: Document, figures: Sequence[Figure]) -> Table:
-    """Every figure of a document beside ours. Invented counts are listed only when they are wrong."""
+    """A table of every figure of a document beside ours. Invented counts are listed only when they are wrong."""
     shown = [figure for figure in figures if figure.listed or figure.verdict.failed]
     published = "" if document.document.published is None else f", {document.document.published:%d/%m/%Y}"
     table = Table(

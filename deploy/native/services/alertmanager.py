@@ -14,13 +14,13 @@ from deploy.native.service import HttpService
 
 
 class AlertmanagerServer(HttpService):
-    """One Alertmanager below ``data_dir``; write ``config`` before ``launch``."""
+    """An Alertmanager whose files are below ``data_dir``; write ``config`` before ``launch``."""
 
     def __init__(self, *, data_dir: Path, log_dir: Path, binary: Path | None = None, port: int | None = None) -> None:
-        """Find the program. ``port``: where it listens; None = a free one.
+        """Find the program. ``port``: the port to listen on; None = a free one.
 
         Raises:
-            ConfigurationError: it is not installed.
+            ConfigurationError: Alertmanager is not installed.
         """
         self._folder = data_dir.resolve()
         self.port = port or free_port()
@@ -40,6 +40,6 @@ class AlertmanagerServer(HttpService):
         )
 
     def launch(self) -> None:
-        """Start it; returns before it answers."""
+        """Start Alertmanager; returns before it answers."""
         self._folder.mkdir(parents=True, exist_ok=True)
         super().launch()

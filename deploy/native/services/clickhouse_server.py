@@ -16,7 +16,10 @@ from domain.errors import UnavailableError
 
 
 class ClickHouseServer(Service):
-    """One server on loopback ports below ``data_dir``; user ``default``, no password, reachable from this machine only."""
+    """A server on loopback ports with its files below ``data_dir``.
+
+    User ``default``, no password, reachable from this machine only.
+    """
 
     def __init__(self, *, data_dir: Path, log_dir: Path, library: Path | None = None, options: Sequence[str] = ()) -> None:
         """Find the engine library.
@@ -28,7 +31,7 @@ class ClickHouseServer(Service):
             options: further options of the engine, as ``--config-file=PATH`` (absolute).
 
         Raises:
-            ConfigurationError: it is missing.
+            ConfigurationError: the library is missing.
         """
         self._library = library or clickhouse_library()
         #: Its data; kept over restarts.
@@ -46,7 +49,7 @@ class ClickHouseServer(Service):
 
     @property
     def http_url(self) -> str:
-        """The server without a database, for example for a raw query."""
+        """The address of the server without a database, for example for a raw query."""
         return f"http://{LOOPBACK}:{self.http_port}"
 
     def url(self, database: str = "portalpulse") -> str:
@@ -59,10 +62,10 @@ class ClickHouseServer(Service):
         self.process.start()
 
     def await_ready(self, *, timeout: float | None = None) -> None:
-        """Wait until it answers a query.
+        """Wait until the server answers a query.
 
         Raises:
-            UnavailableError: it ended or did not answer in time; with the end of its log.
+            UnavailableError: the server ended or did not answer in time; the message has the end of its log.
         """
         with httpx.Client(base_url=self.http_url, timeout=5.0, trust_env=False) as client:
             wait_until(
@@ -76,7 +79,7 @@ class ClickHouseServer(Service):
         """Run a statement and return the answer as tab-separated text without the last line break.
 
         Raises:
-            UnavailableError: the server rejected it.
+            UnavailableError: the server rejected the statement.
         """
         answer = httpx.post(self.http_url, content=sql.encode(), timeout=timeout, trust_env=False)
         if answer.is_error:

@@ -74,7 +74,7 @@ def new_cluster_id() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """A node's place in a cluster: its number and ports, the others' controllers as number -> port, the cluster's id."""
+    """A node's place in a cluster: its number and ports, the controllers of other nodes (number -> port), the cluster's id."""
 
     number: int
     port: int
@@ -89,7 +89,7 @@ class Membership:
 
 
 class KafkaNode(Broker):
-    """One Kafka node on loopback ports below ``data_dir``; ``bootstrap`` is its address as host:port."""
+    """A Kafka node on loopback ports with its files below ``data_dir``; ``bootstrap`` is its address as host:port."""
 
     start_seconds = 90.0
 
@@ -173,7 +173,7 @@ class KafkaNode(Broker):
         """Wait until the broker answers.
 
         Raises:
-            UnavailableError: it ended or did not answer in time; with the end of its log.
+            UnavailableError: the broker ended or did not answer in time; the message has the end of its log.
         """
         admin = self._admin = self._admin or admin_client(self.bootstrap)
         wait_until(
@@ -184,7 +184,7 @@ class KafkaNode(Broker):
         )
 
     def create_topic(self, name: str, *, partitions: int = 4) -> None:
-        """Create a topic unless it exists, and wait for its leaders."""
+        """Create a topic unless it exists, and wait until every partition has a leader."""
         ensure_topic(self.bootstrap, name, partitions=partitions, children=[self.process])
 
     @property

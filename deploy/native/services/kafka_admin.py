@@ -26,7 +26,7 @@ def admin_client(bootstrap: str) -> AdminClient:
 
 
 def answers(admin: AdminClient) -> bool:
-    """Whether a broker lists its topics."""
+    """Whether a broker answers a request for its topics."""
     try:
         return bool(admin.list_topics(timeout=1.0).brokers)
     except KafkaException:
@@ -53,7 +53,7 @@ def ensure_topic(
     admin = admin_client(bootstrap)
 
     def leaders() -> int | None:
-        """The number of partitions, once all of them can be written to."""
+        """The number of partitions once all of them have a leader; None before."""
         try:
             found = admin.list_topics(timeout=2.0).topics.get(topic)
         except KafkaException:

@@ -23,7 +23,7 @@ def restore_messages(folder: Path, *, cluster_id: str) -> None:
     """Move the messages of the node in ``folder`` back to it, if they are in one other folder.
 
     Raises:
-        ConfigurationError: they are in several folders (the name contains a comma).
+        ConfigurationError: the messages are in several folders (the name contains a comma).
     """
     properties = folder / _PROPERTIES
     home = folder / _LOGS

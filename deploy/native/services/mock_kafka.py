@@ -26,7 +26,7 @@ PARTITIONS = 4
 
 
 class MemoryBroker(Broker):
-    """The in-memory broker."""
+    """The in-memory broker as a service of the local stack."""
 
     def __init__(self, *, data_dir: Path, log_dir: Path) -> None:
         self._address_file = data_dir.resolve() / "address"
@@ -40,22 +40,22 @@ class MemoryBroker(Broker):
 
     @property
     def bootstrap(self) -> str:
-        """Its address as host:port, known once it is ready."""
+        """The address of the broker as host:port, known once it is ready."""
         if self._bootstrap is None:
             raise ConfigurationError("The in-memory broker has no address before it is ready.")
         return self._bootstrap
 
     def launch(self) -> None:
-        """Start it; returns before it answers."""
+        """Start the broker; returns before it answers."""
         self._address_file.parent.mkdir(parents=True, exist_ok=True)
         self._address_file.unlink(missing_ok=True)
         self.process.start()
 
     def await_ready(self, *, timeout: float | None = None) -> None:
-        """Wait until it answers.
+        """Wait until the broker answers.
 
         Raises:
-            UnavailableError: it ended or did not answer in time.
+            UnavailableError: the broker ended or did not answer in time.
         """
         what = "the in-memory broker to answer"
         self._bootstrap = wait_until(
@@ -65,10 +65,10 @@ class MemoryBroker(Broker):
         wait_until(lambda: answers(admin), timeout=timeout or self.start_seconds, what=what, children=[self.process])
 
     def create_topic(self, name: str, *, partitions: int = PARTITIONS) -> None:
-        """Create a topic by requesting its metadata; it always has four partitions.
+        """Create a topic by requesting its metadata; a topic always has four partitions.
 
         Raises:
-            ConfigurationError: another number was requested.
+            ConfigurationError: another number of partitions was requested.
         """
         if partitions != PARTITIONS:
             raise ConfigurationError(

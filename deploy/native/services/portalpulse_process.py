@@ -15,7 +15,10 @@ from deploy.native.service import HttpService
 
 
 class PortalPulseProcess(HttpService):
-    """``portalpulse COMMAND`` on a free loopback port. A worker is ready when it has its partitions and its storage."""
+    """The command ``portalpulse COMMAND`` on a free loopback port.
+
+    A worker is ready when it has its partitions and its storage.
+    """
 
     ready_path = "/readyz"
 
@@ -32,15 +35,15 @@ class PortalPulseProcess(HttpService):
         port: int | None = None,
         directory: Path = PROJECT,
     ) -> None:
-        """Nothing is started yet.
+        """Set the command; nothing is started yet.
 
         Args:
             command: for example worker.
             arguments: after the command.
-            environment: all of it; the address that the process listens at is added.
+            environment: the whole environment; the address that the process listens at is added.
             log_dir: where its log goes, called after ``name``, else after the command.
             name: what errors call it; None = "The COMMAND".
-            port: where it listens; None = a free one.
+            port: the port to listen on; None = a free one.
             directory: its working directory.
         """
         self.port = port or free_port()
@@ -54,7 +57,7 @@ class PortalPulseProcess(HttpService):
         )
 
     def readiness(self) -> tuple[bool, str]:
-        """Whether /readyz says yes, and its reason when it says no; without an answer no, and an empty reason."""
+        """Whether /readyz reports that the process is ready, and the reason when it is not; without an answer (False, "")."""
         try:
             answer = httpx.get(f"{self.url}/readyz", timeout=5, trust_env=False)
         except httpx.HTTPError:
@@ -62,5 +65,5 @@ class PortalPulseProcess(HttpService):
         return answer.status_code == httpx.codes.OK, str(answer.json()["reason"])
 
     def healthy(self) -> bool:
-        """Whether /healthz says yes."""
+        """Whether /healthz answers that the process works."""
         return httpx.get(f"{self.url}/healthz", timeout=60, trust_env=False).status_code == httpx.codes.OK

@@ -72,7 +72,7 @@ def render_config(*, targets: dict[str, Sequence[str]], rules: Sequence[str], al
 
 
 class PrometheusServer(HttpService):
-    """One Prometheus below ``data_dir``; write its configuration with ``configure`` before ``launch``."""
+    """A Prometheus with its files below ``data_dir``; write its configuration with ``configure`` before ``launch``."""
 
     def __init__(
         self,
@@ -90,13 +90,13 @@ class PrometheusServer(HttpService):
             data_dir: the server's own folder.
             log_dir: where prometheus.log goes.
             binary: the program; None = look for it.
-            port: where it listens; None = a free one.
-            resend_delay: how often a firing alert is sent to Alertmanager again. One that is not sent for four times as long
+            port: the port to listen on; None = a free one.
+            resend_delay: how often a firing alert is sent to Alertmanager again. An alert that is not sent for four times as long
                 counts as ended there.
             options: further options of the program.
 
         Raises:
-            ConfigurationError: it is not installed.
+            ConfigurationError: Prometheus is not installed.
         """
         self._folder = data_dir.resolve()
         self._rules: Sequence[Path] = ()
@@ -129,7 +129,7 @@ class PrometheusServer(HttpService):
         self.config.write_text(text, encoding="utf-8")
 
     def await_ready(self, *, timeout: float | None = None) -> None:
-        """Wait until it reports that it is ready, and check that it loaded all configured rules.
+        """Wait until Prometheus reports that it is ready, and check that it loaded all configured rules.
 
         Raises:
             UnavailableError: it ended (for example because of a wrong rule file), did not answer in time, or has not loaded every
@@ -144,10 +144,10 @@ class PrometheusServer(HttpService):
             )
 
     def _loaded_rules(self) -> Counter[tuple[str, str]]:
-        """(group, rule) of every rule that it evaluates.
+        """(group, rule) of every rule that Prometheus evaluates.
 
         Raises:
-            UnavailableError: it gives no valid answer.
+            UnavailableError: Prometheus gives no valid answer.
         """
         try:
             answer = httpx.get(f"{self.url}/api/v1/rules", timeout=10.0, trust_env=False).raise_for_status().json()

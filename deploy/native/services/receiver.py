@@ -1,6 +1,6 @@
 """The webhook of the local Alertmanager: stores every notification in a file and passes it on.
 
-It replaces the mail, chat and phones of a real deployment. A delivery is acknowledged only after it was written.
+The webhook replaces the mail, chat and phones of a real deployment. A delivery is acknowledged only after it was written.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FILE_NAME = "notifications.ndjson"
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """One alert as it was delivered."""
+    """One alert as Alertmanager delivered it."""
 
     received_at: str
     receiver: str
@@ -50,7 +50,7 @@ class Notifications:
         self._path = path
 
     def read(self) -> tuple[Notification, ...]:
-        """Everything so far, in the order of delivery; an incomplete last line is omitted."""
+        """Every notification so far, in the order of delivery; an incomplete last line is omitted."""
         try:
             text = self._path.read_text(encoding="utf-8")
         except FileNotFoundError:
@@ -59,7 +59,7 @@ class Notifications:
         return tuple(Notification(**json.loads(line)) for line in whole.splitlines())
 
     def agencies(self, alert: str, *, window: str | None = None, rungs: Collection[str] | None = None) -> frozenset[str]:
-        """The agencies for which ``alert`` was delivered as firing, for ``window`` and a rung of ``rungs``, or for any."""
+        """The agencies for which ``alert`` was delivered as firing, for this window and one of these rungs (None: any)."""
         return frozenset(
             entry.agency
             for entry in self.read()
@@ -80,12 +80,12 @@ class NotificationReceiver:
         on_delivery: Callable[[Notification], None] | None = None,
         clock: Clock | None = None,
     ) -> None:
-        """Listen at once; answer after ``start``.
+        """Begin to listen; answer after ``start``.
 
         Args:
             path: the file that notifications are appended to, one JSON object a line.
-            on_delivery: called for each, from the receiver's thread.
-            clock: stamps ``received_at``.
+            on_delivery: called for each notification, from the receiver's thread.
+            clock: gives ``received_at``.
 
         Raises:
             UnavailableError: the file cannot be opened, or no port is free.
@@ -105,7 +105,7 @@ class NotificationReceiver:
 
     @property
     def url(self) -> str:
-        """The address for Alertmanager."""
+        """The address to which Alertmanager delivers."""
         return f"{self._server.url}/notifications"
 
     @property
@@ -114,7 +114,7 @@ class NotificationReceiver:
         return Notifications(self.path)
 
     def start(self) -> None:
-        """Start answering."""
+        """Start to answer deliveries."""
         self._server.start()
 
     def stop(self) -> None:
