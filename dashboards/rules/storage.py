@@ -106,7 +106,7 @@ def _unknown_disk(timing: RuleTiming) -> Rule:
 def _kafka_disk(timing: RuleTiming) -> Rule:
     """The alert on a disk of Kafka, for brokers that report their disks.
 
-    Brokers that do not are no alert: few sites grant the right.
+    A broker that does not report them raises no alert: few sites grant the right.
     """
     free = f"min by (broker) ({seen('portalpulse_kafka_disk_free_ratio', timing)})"
     percent = '{{ $value | printf "%.0f" }} %'

@@ -114,7 +114,7 @@ def alertmanagers_findings(found: Sequence[Mapping[str, Any]], *, young: bool = 
 
 
 def firing_findings(alerts: Sequence[Mapping[str, Any]]) -> list[Finding]:
-    """Which alerts on the pipeline and on alerting fire, and since when; alerts on agencies are no fault of the set-up."""
+    """Which alerts on the pipeline and on alerting fire, and since when; alerts on agencies do not concern the set-up."""
     part = "Alerts"
     ours = [
         alert
