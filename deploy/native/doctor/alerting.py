@@ -17,7 +17,7 @@ from deploy.native.doctor.finding import Finding, guarded
 from domain.errors import UnavailableError
 
 _SHOWN: Final = 5
-_LOAD: Final = "Give it the files of this release (`portalpulse alerts render`, dashboards/rules) and reload it."
+_LOAD: Final = "Give Prometheus the rule files of this release (`portalpulse alerts render`, dashboards/rules) and reload it."
 _WAIT: Final = "Ask again in a minute."
 #: Prometheus looks for targets and Alertmanagers within so many seconds of its start.
 _YOUNG_SECONDS: Final = 60
@@ -72,7 +72,7 @@ def targets_findings(targets: Sequence[Mapping[str, Any]], *, young: bool = Fals
     if not targets and young:
         return [Finding(part, "note", "Prometheus has just started and reads nothing yet", _WAIT)]
     if not targets:
-        return [Finding(part, "wrong", "Prometheus reads nothing", "Give it the scrape configs of docs/deployment.md.")]
+        return [Finding(part, "wrong", "Prometheus reads nothing", "Give Prometheus the scrape configs of docs/deployment.md.")]
     down = [target for target in targets if target["health"] == "down"]
     if not down:
         return [Finding(part, "ok", f"{len(targets)} answer")]
@@ -108,7 +108,12 @@ def alertmanagers_findings(found: Sequence[Mapping[str, Any]], *, young: bool = 
         return [Finding(part, "note", "Prometheus has just started and has found no Alertmanager yet", _WAIT)]
     if not found:
         return [
-            Finding(part, "wrong", "Prometheus knows no Alertmanager: nobody is told", "Name one in its `alerting:` section.")
+            Finding(
+                part,
+                "wrong",
+                "Prometheus knows no Alertmanager: nobody is told",
+                "Name one in the section `alerting:` of prometheus.yml.",
+            )
         ]
     return [Finding(part, "ok", f"Prometheus tells {', '.join(str(each['url']) for each in found)}")]
 

@@ -138,7 +138,9 @@ def group_finding(group: str, parts: Sequence[Partition], members: int) -> Findi
 def _disks(kafka: KafkaSettings) -> list[Finding]:
     disks = asyncio.run(read_log_disks(kafka))
     if disks is None:
-        return [Finding("Broker: disks", "idle", "not known: the brokers tell them to users with DESCRIBE on the cluster alone")]
+        return [
+            Finding("Broker: disks", "idle", "not known: brokers tell their disks only to users with DESCRIBE on the cluster")
+        ]
     return disks_findings(disks)
 
 

@@ -58,12 +58,12 @@ def _examined(check: Check) -> list[Finding]:
     except PortalPulseError as error:
         return [Finding(check.part, "wrong", error.problem, error.remedy)]
     except Exception as error:  # noqa: BLE001 - a fault of one examination must not hide what the others find
-        remedy = "This is a fault of portalpulse, or an answer that nobody foresaw. The other findings stand."
+        remedy = "This is a fault of portalpulse, or an unexpected answer of the part. The other findings are valid."
         return [Finding(check.part, "wrong", f"cannot be examined: {describe_error(error)}", remedy)]
 
 
 def _late(check: Check, seconds: float, examined: bool) -> list[Finding]:  # noqa: FBT001
     if examined:
         return []
-    remedy = "It answers too slowly, or hangs. See its log, and the network in between."
+    remedy = "The part answers too slowly, or hangs. See its log, and the network in between."
     return [Finding(check.part, "wrong", f"was not examined within {seconds:g} s", remedy)]

@@ -12,7 +12,7 @@ from deploy.native.doctor.finding import Finding
 TOLERANCE_SECONDS: Final = 1.0
 _PART: Final = "Clocks"
 _REMEDY: Final = (
-    "Let every machine take its time from the same source (NTP): `chronyc tracking` or `timedatectl` there says what it does."
+    "Let every machine take its time from the same source (NTP): `chronyc tracking` or `timedatectl` on it shows the source."
 )
 
 

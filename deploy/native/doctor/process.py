@@ -109,5 +109,5 @@ def _is_ready(process: Process) -> Finding:
     except UnavailableError as error:
         return Finding(PART, "wrong", error.problem, error.remedy)
     where = f"below {process.folder / 'logs'}" if process.folder is not None else "of the process"
-    remedy = f"Its answer names what it waits for; see also the log {where}."
+    remedy = f"The answer names what the process waits for; see also the log {where}."
     return answers(PART, f"{process.url}/readyz", remedy, process.trust)

@@ -105,7 +105,7 @@ def _rights(part: str, server: ExaminedServer) -> list[Finding]:
     if not (missing := server.missing_rights()):
         return [Finding(part, "ok", f"user {server.user} may read and write {server.database}")]
     says = f"user {server.user} lacks rights that workers and `migrate` need: {', '.join(missing)}"
-    remedy = "None is needed where it only reads, as an exporter does. docs/deployment.md and docs/cluster.md list the rights."
+    remedy = "A user that only reads (exporter) needs none of them. docs/deployment.md and docs/cluster.md list the rights."
     return [Finding(part, "note", says, remedy)]
 
 
@@ -148,7 +148,7 @@ def _lacks_select(part: str, server: ExaminedServer, table: str) -> Finding | No
     if not server.lacks(f"SELECT ON {table}"):
         return None
     return Finding(
-        part, "note", f"it cannot be told with the rights of {server.user}", f"GRANT SELECT ON {table} TO {server.user}"
+        part, "note", f"not known: user {server.user} may not read {table}", f"GRANT SELECT ON {table} TO {server.user}"
     )
 
 
@@ -158,13 +158,13 @@ def replicas_findings(part: str, replicas: Sequence[ReplicaTable]) -> list[Findi
     if readonly := [replica for replica in replicas if replica.readonly or replica.expired]:
         since = min((replica.readonly_since for replica in readonly if replica.readonly_since is not None), default=None)
         says = f"{len(readonly)} of {len(replicas)} tables are read-only ({readonly[0].table}, ...): no session with Keeper"
-        remedy = "See whether ClickHouse Keeper (ZooKeeper) answers this server, and the log of the server. It goes on by itself."
+        remedy = "See whether Keeper answers this server, and its log. Then the tables take rows again by themselves."
         findings.append(Finding(part, "wrong", says, remedy, since))
     if late := [replica for replica in replicas if replica.delay > _DELAY_SECONDS]:
         worst = max(late, key=lambda replica: replica.delay)
         reason = f": {worst.error}" if worst.error else ""
         says = f"{len(late)} tables are behind, {worst.table} by {worst.delay} s with {worst.queue} entries in its queue{reason}"
-        remedy = "See system.replication_queue of this server. Figures that it answers wait, and are never short."
+        remedy = "See system.replication_queue of this server. Figures from this server come late, and are never too low."
         findings.append(Finding(part, "wrong", says, remedy, worst.oldest or _ago(worst.delay)))
     if findings:
         return findings
