@@ -1,6 +1,6 @@
 """When simulated dossiers are submitted, settled and returned: office hours, holidays, durations, and the bounds of a period.
 
-All instants are arrays of epoch milliseconds (UTC).
+All instants are epoch milliseconds (UTC); those of dossiers are drawn as arrays.
 """
 
 from __future__ import annotations

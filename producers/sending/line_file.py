@@ -15,7 +15,7 @@ from producers.sending.send_loop import ProgressReport, Run, SendResult
 
 
 def write_lines(stream: MessageStream, file: BinaryIO, *, name: str, on_progress: Callable[[ProgressReport], None]) -> SendResult:
-    """Write the stream to an open file at the stream's rate. Ctrl-C ends the writing after a whole line, with a result.
+    """Write the stream to an open file at the stream's rate. Ctrl-C ends the writing; the result tells what was written.
 
     Raises:
         UnavailableError: the file cannot be written (disk full, closed pipe).

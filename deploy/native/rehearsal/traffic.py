@@ -82,7 +82,7 @@ class Traffic:
         return self._counts.get(agency, Ratio(0, 0))
 
     def total(self) -> int:
-        """The number of events that the broker acknowledged; waits for its acknowledgements."""
+        """The number of events sent so far; waits until the broker has acknowledged them."""
         sent = sum(counts.denominator for counts in self._counts.values())
         self._producer.flush()
         return sent
