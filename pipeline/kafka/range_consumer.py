@@ -1,7 +1,7 @@
-"""Reads a range of a partition as workers read it, for replays and audits: what a worker can read, they can read.
+"""Reads messages of a partition for replays and audits with the code of the worker, so that they read every batch that it reads.
 
-librdkafka cannot read every batch that Kafka accepts. It gives up on some packings and ends the process on others, it waits for
-ever behind a record with an odd length, and it leaves out records that claim an offset before the one that it asked for.
+librdkafka cannot read every batch that Kafka accepts. It refuses some packings and aborts the process on others, waits without
+end after a record with an odd length, and leaves out records whose stated offset is before the requested one.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ _CODES: Final[tuple[tuple[type[Exception], int], ...]] = (
 
 @dataclass(frozen=True, slots=True)
 class RangeMessage:
-    """A message, or the end of the log, with the methods of librdkafka's; its length is that of key and value.
+    """A message, or the end of the log, with the methods of librdkafka's message. Its length is that of key and value (bytes).
 
-    ``whole_size``: of a value of which only the beginning is held; 0: all of it is.
+    ``whole_size``: the size of a value of which only the beginning is held (bytes); 0: the whole value is held.
     """
 
     place: int
@@ -59,31 +59,30 @@ class RangeMessage:
         return True
 
     def offset(self) -> int:
-        """Its offset; of the end of the log the next one."""
+        """The offset of the message; for the end of the log, the offset of the next message."""
         return self.place
 
     def key(self) -> bytes | None:
-        """Its key."""
+        """The key of the message."""
         return self.packed_key
 
     def value(self) -> bytes | None:
-        """Its value."""
+        """The value of the message."""
         return self.packed_value
 
     def timestamp(self) -> tuple[int, int]:
-        """A kind, and when it was written (epoch milliseconds)."""
+        """The type of the timestamp, and when the message was written (epoch milliseconds)."""
         return 1, self.written
 
     def error(self) -> Any:
-        """The end of the log, or None."""
+        """The error that marks the end of the log; None for a message."""
         return self.problem
 
 
 class RangeConsumer:
-    """A consumer of one partition in no group: ``assign``, ``consume`` and ``close``, as librdkafka's.
+    """A consumer of one partition without a group, with ``assign``, ``consume`` and ``close`` as librdkafka's consumer has them.
 
-    Raises (every method):
-        KafkaException: the brokers refuse it, or a batch cannot be read.
+    Every method raises KafkaException when the brokers refuse a request or a batch cannot be read.
     """
 
     def __init__(self, settings: KafkaSettings, client_id: str) -> None:
@@ -94,14 +93,14 @@ class RangeConsumer:
         self._messages: Iterator[RangeMessage] = iter(())
 
     def assign(self, partitions: Sequence[Any]) -> None:
-        """Read the partition from its offset on."""
+        """Start to read the partition at the offset that it has."""
         (part,) = partitions
         self._part = TopicPartition(part.topic, part.partition)
         record_batches.install(part.topic)
         self._run(self._started(part.offset))
 
     def consume(self, count: int, seconds: float) -> list[RangeMessage]:
-        """At most so many messages, and not many bytes, that come in so many seconds; the end of the log when there is none."""
+        """At most ``count`` messages that arrive within ``seconds``, about 32 MiB; the end of the log when there is none."""
         until = time.monotonic() + seconds
         found: list[RangeMessage] = []
         while True:
@@ -122,7 +121,7 @@ class RangeConsumer:
                 return [RangeMessage(self._position(), problem=KafkaError(KafkaError._PARTITION_EOF))]  # noqa: SLF001
 
     def _take(self, found: list[RangeMessage], count: int) -> bool:
-        """Add what has come to ``found``. False before an unreadable batch, which is told after what comes before it."""
+        """Add fetched messages to ``found``. False at an unreadable batch, whose error is raised by the next call."""
         size = 0
         try:
             while len(found) < count and size <= _MAX_HELD:
@@ -138,7 +137,7 @@ class RangeConsumer:
         return True
 
     def _raise_failed(self) -> None:
-        """Raise what has ended aiokafka's fetching: it tells nobody, and no message would come any more."""
+        """Raise the error that ended aiokafka's fetching. aiokafka does not report it, and no message would arrive any more."""
         fetching = self._consumer._fetcher.error_future  # noqa: SLF001 - the release is pinned
         if fetching.done() and not fetching.cancelled() and (error := fetching.exception()):
             if isinstance(error.__cause__, MemoryError):
@@ -153,7 +152,7 @@ class RangeConsumer:
         return int(self._run(self._consumer.position(self._part)))
 
     def close(self) -> None:
-        """End the connections."""
+        """Close the connections."""
         try:
             if self._consumer is not None and not self._loop.is_closed():
                 self._loop.run_until_complete(asyncio.wait_for(self._consumer.stop(), _STOP_SECONDS))
@@ -191,13 +190,13 @@ def _messages_of(batches: Sequence[RecordBatch]) -> Iterator[RangeMessage]:
 
 
 def _failed(error: InvariantError) -> Iterator[RangeMessage]:
-    """No message; the error, once what came before it was handed out."""
+    """An iterator that raises ``error`` at once."""
     raise error
     yield
 
 
 def _exception(error: Exception) -> KafkaException:
-    """The error as librdkafka's."""
+    """The KafkaException that librdkafka would raise for ``error``."""
     code = next((code for kind, code in _CODES if isinstance(error, kind)), 0)
     if not code:
         own = getattr(error, "errno", None) if isinstance(error, aiokafka_errors.BrokerResponseError) else None

@@ -1,7 +1,7 @@
 """Reads from the topic for the audit: its offsets, those of the group, and ranges of messages. Joins no group.
 
-The worker reads with aiokafka inside Faust. The audit asks for offsets rarely and outside of any event loop, so it uses librdkafka
-for them. The description of the group comes from aiokafka (group_members), and messages are read as workers read them
+The worker reads with aiokafka inside Faust. The audit asks for offsets rarely and outside of any event loop, so it uses
+librdkafka for them. The description of the group comes from aiokafka (group_members), and messages are read as workers read them
 (range_consumer).
 """
 
