@@ -33,8 +33,9 @@ from sinks.tables import (
 #: Do not merge a block with itself before it is written. This halves the time of an insert, and FINAL removes repeats anyway.
 #: An insert, or the result of a recount, may contain any number of months, for example in a backfill.
 _WRITE: Final[dict[str, Any]] = {"optimize_on_insert": 0, "max_partitions_per_insert_block": 0}
-#: Recounts of days and procedures scan more.
-_BACKGROUND_WRITE: Final = _WRITE | BACKGROUND
+#: Recounts of days and procedures scan more than those of minutes, and nobody watches them to the second. But messages are
+#: acknowledged only after them, so they do not wait for everything else as an audit does.
+_RECOUNT: Final = _WRITE | BACKGROUND | {"os_thread_priority": 5}
 #: A recount knows whether a run of the retention began at least this long ago (seconds); one deletes nothing for longer.
 _LOOK_AGAIN: Final = 3.0
 _COLUMNS: Final = ", ".join((*COUNT_NAMES, "last_event_at", "version"))
@@ -125,7 +126,7 @@ class ClickHouseStore:
             f"FROM {AGENCY_MINUTE} FINAL WHERE {days_condition('minute', days)} AND {_agencies(days.agencies)} "
             "GROUP BY agency, day",
             _parameters(days.agencies),
-            **_BACKGROUND_WRITE,
+            **_RECOUNT,
         )
         self._counted("roll_up_days", days, looking=looking)
 
@@ -143,7 +144,7 @@ class ClickHouseStore:
                 expiring=looking,
             ),
             _parameters(days.agencies),
-            **_BACKGROUND_WRITE,
+            **_RECOUNT,
         )
         self._counted("recount_procedures", days, looking=looking)
 
