@@ -152,6 +152,8 @@ class KafkaTopicReader:
             UnavailableError: the broker does not answer, or a part of the range left the log.
         """
         topic = topic or self._settings.topic
+        if begin >= end:
+            return
         with closing(RangeConsumer(self._settings, _CLIENT)) as consumer:
             try:
                 consumer.assign([TopicPartition(topic, partition, begin)])

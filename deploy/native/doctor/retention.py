@@ -73,7 +73,10 @@ def _gone(parts: Sequence[Partition], only: str) -> list[Finding]:
         f"{sum(count for _, count in gone):,} offsets were deleted before the group read them, most in partition "
         f"{worst.number} of {worst.topic or only}"
     )
-    remedy = "Start a worker: it records the offsets. Let portals send again, or use `portalpulse replay`. Raise retention.ms."
+    remedy = (
+        "Start a worker: it records the offsets. Portals must send the messages again, or use `portalpulse replay`."
+        " Raise retention.ms."
+    )
     return [Finding(_PART, "wrong", says, remedy)]
 
 

@@ -93,7 +93,7 @@ def test_messages_that_were_deleted_before_they_were_read(site, doctor):
     found = doctor()["Retention"]
     assert found["state"] == "wrong"
     assert found["says"].startswith("4 offsets were deleted before the group read them")
-    assert "Portals must send them again" in found["remedy"]
+    assert "Portals must send the messages again" in found["remedy"]
 
 
 def test_messages_that_will_be_deleted_soon(site, doctor):
