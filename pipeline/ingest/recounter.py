@@ -38,7 +38,7 @@ _MIN_BACKFILL_MINUTES, _FIRST_BACKFILL_MINUTES, _MAX_BACKFILL_MINUTES = 60, 1440
 _PIECE_TARGET_SECONDS = 1.0
 _MAX_PIECES = 16
 #: Longest rests between the pieces of one round together, unless messages flood in (seconds). Fetches are acknowledged only after
-#: the round, and whoever takes over a partition reads again what is not acknowledged.
+#: the round, and the worker that takes over a partition reads again what is not acknowledged.
 _PIECE_RESTS_SECONDS = 5.0
 #: While resting in a flood, how often to check whether it is over (seconds).
 _FLOOD_CHECK_SECONDS = 0.05

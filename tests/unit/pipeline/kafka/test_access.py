@@ -42,9 +42,9 @@ def said(code, text, *, address=REMOTE, security=LOGIN, reports=(), **options):
         (
             KafkaError._BAD_COMPRESSION,
             "of message at 0 failed",
-            "cannot be unpacked by this command: of message at 0 failed. Skip it",
+            "cannot be unpacked by this command: of message at 0 failed. Skip the batch",
         ),
-        (KafkaError._BAD_MSG, "Bad message format", "cannot be unpacked by this command: Bad message format. Skip it"),
+        (KafkaError._BAD_MSG, "Bad message format", "cannot be unpacked by this command: Bad message format. Skip the batch"),
         (KafkaError._SSL, "certificate verify failed", "is not accepted. Renew it"),
         (KafkaError._SSL, "handshake failed: wrong version number", "does not speak SASL_SSL"),
         (KafkaError._TRANSPORT, "verify that security.protocol is correctly configured", "does not speak SASL_SSL"),
