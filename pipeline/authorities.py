@@ -24,6 +24,9 @@ def trust_of(ca_file: str, *, variable: str) -> ssl.SSLContext | None:
             remedy="Name a file with the certificates of the authorities in PEM, or remove the variable.",
         ) from error
     if not context.cert_store_stats()["x509"]:
-        raise ConfigurationError(f"{variable} names {ca_file}, which holds no certificate.", remedy="Name a file in PEM.")
+        raise ConfigurationError(
+            f"{variable} names {ca_file}, which holds no certificate of an authority.",
+            remedy="Name a file with the certificates of the authorities in PEM, or remove the variable.",
+        )
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context

@@ -95,10 +95,11 @@ class OpenAlerts:
     def _asked(self) -> list[dict[str, Any]]:
         if self._sources.alertmanager:
             found = answer_of(self._sources.alertmanager, "/api/v2/alerts", _EVERY)
-            alerts = [_from_alertmanager(each) for each in _listed(found)]
+            alerts = [_from_alertmanager(each) for each in _listed(found, "Alertmanager")]
         else:
             found = answer_of(self._sources.prometheus, "/api/v1/alerts", {})["data"]["alerts"]
-            alerts = [_alert(each, each["activeAt"], muted=False) for each in _listed(found) if each["state"] == "firing"]
+            listed = _listed(found, "Prometheus")
+            alerts = [_alert(each, each["activeAt"], muted=False) for each in listed if each["state"] == "firing"]
         return sorted(alerts, key=lambda each: (-each["since"], each["alert"], each["agency"]))
 
 
@@ -158,10 +159,10 @@ def answer_of(address: str, path: str, parameters: Mapping[str, str]) -> Any:
         raise SourceError(f"{path}: {type(error).__name__}: {error}") from error
 
 
-def _listed(found: Any) -> list[Any]:
+def _listed(found: Any, source: str) -> list[Any]:
     """Return ``found`` if it is a list. Anything else, also an empty object, is a wrong answer and raises SourceError."""
     if not isinstance(found, list):
-        raise SourceError(f"a list of alerts was expected, not {type(found).__name__}")
+        raise SourceError(f"{source} answered {type(found).__name__} instead of a list of alerts")
     return found
 
 

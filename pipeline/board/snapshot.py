@@ -15,7 +15,7 @@ from domain.agencies import BLOCKS, Agency, AgencyRegistry
 from domain.indicators import Indicator, Ratio
 from domain.periods import day_start
 from domain.ranking import ranks
-from domain.rate_classes import RateClass, class_of
+from domain.rate_classes import RateClass, class_of, next_limit
 from domain.rounding import change_in_points, decimal, percent
 from domain.targets import missing_to, target_of
 from domain.tiles import ISLANDS, tiles_on
@@ -34,12 +34,6 @@ STATES: Final[Mapping[RateClass, str]] = {
     RateClass.NO_TARGET: "above",
     RateClass.MET: "met",
     RateClass.NO_DATA: "nodata",
-}
-#: The limit that comes next for a state; the target comes after 10 %.
-_NEXT: Final = {
-    RateClass.ZERO: Fraction(5, 100),
-    RateClass.BELOW_5: Fraction(5, 100),
-    RateClass.BELOW_10: Fraction(10, 100),
 }
 _NONE: Final = Ratio(0, 0)
 #: Office hours without an event, or counting that is late, make figures old after so many seconds.
@@ -131,7 +125,7 @@ def build_snapshot(page: Page, period: AnyPeriod, figures: Figures, process: Pro
 def agency_figures(now: Ratio, before: Ratio | None, target: Fraction | None) -> dict[str, Any]:
     """The ratio of an agency, its state, its change in points, and how many dossiers (``deficit``) it lacks to reach ``goal``."""
     state = class_of(now, target)
-    goal = target if state is RateClass.BELOW_TARGET else _NEXT.get(state)
+    goal = next_limit(state, target)
     return {
         "numerator": now.numerator,
         "denominator": now.denominator,

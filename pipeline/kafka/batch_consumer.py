@@ -111,9 +111,9 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             await asyncio.sleep(_SEEK_PAUSE)
 
     async def seek_to_committed(self) -> Mapping[Any, int | None]:
-        """Seek every partition to its committed offset; return the committed offsets.
+        """Seek every partition to its committed offset, or to the start of the log; return the offsets (None: none committed).
 
-        Faust does not seek to offset 0, nor without a committed offset: messages fetched there and not passed on would be lost.
+        Faust passes over partitions with offset 0 or without one. Messages fetched from them and not passed on would be lost.
         """
         committed: Mapping[Any, int | None] = await super().seek_to_committed()
         begins: dict[Any, int] = {tp: 0 for tp, offset in committed.items() if offset == 0}

@@ -1,4 +1,4 @@
-"""Faust's consumer thread, with aiokafka options that Faust does not set: fetch sizes, transactions, static membership."""
+"""Faust's consumer thread, with what Faust does not set: fetch sizes, transactions, static membership, notes of commits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings of a worker: batches, memory, intervals, when it exits because of a silent broker, when it judges dossiers."""
+"""Settings of a worker: batches, memory, intervals, events in the future, when it exits, when it judges dossiers."""
 
 from __future__ import annotations
 

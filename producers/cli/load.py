@@ -83,6 +83,21 @@ _SECONDS: Final = {
 _WARM_UP: Final = (2.0, 0.3)
 
 
+def _require_known_truth(shape: LoadShape, processes: int) -> None:
+    """Refuse a load whose true figures nobody knows.
+
+    Raises:
+        ConfigurationError: several processes, or several runs.
+    """
+    if processes != 1:
+        raise ConfigurationError("--truth is known for the messages of one process only.", remedy="Omit --processes or --truth.")
+    if shape is LoadShape.FIND_LIMIT:
+        raise ConfigurationError(
+            "--truth is known for one run only, and --shape find-limit makes several.",
+            remedy="Omit --truth, or choose another --shape.",
+        )
+
+
 def load(
     *,
     shape: Annotated[LoadShape, typer.Option(help="How the rate changes over the run.")] = LoadShape.STEADY,
@@ -135,11 +150,8 @@ def load(
     low = rate / 10 if from_rate is None else from_rate
     if from_rate is not None and shape not in {LoadShape.RAMP, LoadShape.STEP, LoadShape.SPIKE}:
         raise ConfigurationError("--from-rate belongs to ramp, step and spike.", remedy="Omit it.")
-    if truth is not None and (processes != 1 or shape is LoadShape.FIND_LIMIT):
-        raise ConfigurationError(
-            "--truth is known for one process and one run only.",
-            remedy="Omit --processes, and choose another --shape.",
-        )
+    if truth is not None:
+        _require_known_truth(shape, processes)
     shares = fault_shares(profile, fault)
     require_places({"--report": report, "--truth": truth})
     options = TargetOptions(data=data, bootstrap=bootstrap, topic=topic, create_topic=create_topic, http=http)

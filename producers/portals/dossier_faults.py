@@ -110,14 +110,19 @@ class FaultShares:
         shares = dict(self.shares)
         for text in texts:
             name, _, number = text.partition("=")
+            if name.strip() not in set(DossierFault):
+                raise ConfigurationError(
+                    f"--fault {text!r} names no fault.", remedy=f"Write NAME=SHARE. Names: {', '.join(DossierFault)}."
+                )
+            fault = DossierFault(name.strip())
             try:
-                fault, share = DossierFault(name.strip()), float(number)
+                share = float(number)
             except ValueError:
-                fault, share = DossierFault.REPEATED, -1.0
+                share = -1.0
             if not 0.0 <= share <= 1.0:
                 raise ConfigurationError(
                     f"--fault {text!r} is not NAME=SHARE with a share from 0 to 1.",
-                    remedy=f"Write for example --fault resubmitted=0.1. Names: {', '.join(DossierFault)}.",
+                    remedy=f"Write for example --fault {fault}=0.1.",
                 )
             shares[fault] = share
         if sum(shares.get(fault, 0.0) for fault in _AGAIN) > 1.0 + 1e-9:

@@ -193,10 +193,9 @@ def to_broker(broker: Broker) -> Send:
 
 
 def to_file(file: BinaryIO, *, name: str) -> Send:
-    """A function that writes a stream to an open file.
+    """Returns a function that writes a stream of messages to ``file``, which is open.
 
-    Raises:
-        UnavailableError: when writing, the file cannot be written.
+    The returned function raises UnavailableError when the file cannot be written.
     """
     return lambda stream, on_progress: write_lines(stream, file, name=name, on_progress=on_progress)
 

@@ -245,9 +245,9 @@ class ClickHouseMessageExpiry:
         return [found[table] for table in _TABLES]
 
     def _delete(self, table: str, what: str) -> None:
-        """Delete rows, and wait at most ``patience`` for the deletion.
+        """Start the deletion of the expired rows ``what`` of ``table``, and wait at most ``patience`` seconds for its end.
 
-        A slow deletion is harmless: statements skip these rows.
+        A deletion that takes longer goes on in the server. Nothing counts the rows meanwhile: every statement skips expired rows.
         """
         self._clickhouse.command("remove_expired", f"ALTER TABLE {table} DELETE {what}", None, **_DELETING)
         asked = (
