@@ -18,10 +18,11 @@ from domain.errors import DeadLetterLimitError
 from pipeline.decode.bulk import BulkDecoder
 from pipeline.decode.decoder import Decoder
 from pipeline.decode.kept_message import kept_message
-from pipeline.ingest import dead_letter_guard, delivery, dossier_tier, pace, recounter
+from pipeline.ingest import dead_letter_guard, delivery, dossier_tier, recounter
 from pipeline.ingest.dead_letter_limit import DeadLetterLimit
 from pipeline.ingest.delivery import Delivery
 from pipeline.ingest.fetch import Fetch
+from pipeline.ingest.pace import StorePace
 from pipeline.ingest.steps import IngestSteps
 from pipeline.metrics import WorkerMetrics
 from pipeline.settings import IngestSettings
@@ -476,27 +477,43 @@ def test_a_batch_that_is_not_full_waits_for_the_interval(rig):
     assert work.delivery.stop(grace=5.0)
 
 
-def test_batches_gather_longer_while_the_storage_is_slow(rig, monkeypatch):
-    """After an insert that took long, the batch after the next one is gathered for longer than the interval."""
-    monkeypatch.setattr(pace, "_STORE_FACTOR", 10_000)
-    monkeypatch.setattr(pace, "_LONGEST_STORE_PAUSE", 1_000.0)
+class RecordingPace(StorePace):
+    """Records how long storing took, and makes every batch wait until it is full."""
+
+    def __init__(self):
+        super().__init__(0.0)
+        self.seen, self.asked = [], 0
+
+    def stored(self, rows, seconds):
+        self.seen.append((rows, seconds))
+
+    def pause(self):
+        self.asked += 1
+        return 1_000.0
+
+
+def test_batches_gather_longer_while_the_storage_is_slow(rig):
+    """The pace is told how long storing each batch took, and says when the next one is handed on."""
     sizes, store = [], MemoryStore()
     insert = store.insert_events
 
     def slow_insert(rows):
-        threading.Event().wait(0.1)
+        threading.Event().wait(0.05)
         sizes.append(rows.num_rows)
         insert(rows)
 
     store.insert_events = slow_insert
     work = rig(store, store_interval_ms=0, batch_rows=3)
-    for name in ("one", "two"):
+    work.steps.pace = RecordingPace()
+    for name in ("one", "two", "three", "four"):
         work.offer(name, a_message())
-        until(lambda name=name: work.acknowledged[-1:] == [name], "stored at once")
-    for name in ("three", "four", "five"):
-        work.offer(name, a_message())
-    until(lambda: len(work.acknowledged) == 5, "a full batch waits for nothing")
-    assert sizes == [1, 1, 3]
+        if name == "one":
+            until(lambda: work.acknowledged == ["one"], "the first is stored at once")
+    until(lambda: len(work.acknowledged) == 4, "a full batch waits for nothing")
+    assert sizes == [1, 3]
+    assert work.steps.pace.asked == 2
+    assert [rows for rows, _ in work.steps.pace.seen] == [1, 3]
+    assert all(seconds >= 0.05 for _, seconds in work.steps.pace.seen)
 
 
 def test_a_bad_partition_beside_good_ones(rig):

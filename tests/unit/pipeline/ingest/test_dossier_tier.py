@@ -68,6 +68,39 @@ def rig():
     return Rig()
 
 
+class OneRest:
+    """Is set by the first wait; records it."""
+
+    def __init__(self):
+        self.seconds = None
+
+    def is_set(self):
+        return self.seconds is not None
+
+    def wait(self, seconds):
+        self.seconds = seconds
+        return True
+
+
+@pytest.mark.parametrize("step", [0.2, 0.01])
+def test_after_a_round_the_tier_rests_as_long_as_a_slow_storage_took(rig, step):
+    """The rest follows from the duration of the round: on a slow storage it is as long, on a fast one the interval decides."""
+    now, stopping = [0.0], OneRest()
+    rig.tier.monotonic, rig.tier.stopping, rig.tier.interval = lambda: now[0], stopping, 0.5
+    steps = []
+
+    def fault(at):
+        steps.append(at)
+        now[0] += step
+
+    rig.stored(an_event())
+    rig.store.fault = fault
+    rig.tier.wake()
+    rig.tier.run()
+    assert steps
+    assert stopping.seconds == pytest.approx(max(0.5 - step * len(steps), step * len(steps)))
+
+
 def test_a_round_without_work_touches_nothing(rig):
     """Where nothing was stored, a round asks the storage nothing."""
     steps = []
