@@ -65,9 +65,8 @@ def ensure_topic(
     existing = leaders()
     if existing is None:
         try:
-            admin.create_topics([NewTopic(topic, num_partitions=partitions, replication_factor=replication)])[topic].result(
-                timeout
-            )
+            wanted = NewTopic(topic, num_partitions=partitions, replication_factor=replication)
+            admin.create_topics([wanted], request_timeout=timeout)[topic].result(timeout)  # a busy broker may know no controller
         except KafkaException as error:
             if error.args[0].name() != "TOPIC_ALREADY_EXISTS":
                 raise UnavailableError(
