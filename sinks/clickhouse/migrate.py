@@ -16,6 +16,12 @@ from sinks.errors import Fatal
 from sinks.tables import SCHEMA_MIGRATIONS
 
 _NAME = re.compile(r"^(\d{4})_([a-z0-9_]+)\.sql$")
+#: Fingerprints of migrations before their comments were reworded -> those of today. Their statements are the same.
+_REWORDED: Final = {
+    "addac025895589a40208ed5deb9ae476da6b9ffafaa3742448c6622b15b00012": (
+        "243d0c8f7323290fd02995ec5e21dfd6fc448b955cbd3f80eef33c2333afad13"
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +142,12 @@ _MISSING = frozenset({60, 81})
 def _applied(clickhouse: ClickHouse) -> dict[int, str]:
     rows = clickhouse.rows("migrate", f"SELECT number, sha256 FROM {SCHEMA_MIGRATIONS}")  # noqa: S608 - the name is a constant
     refuse_hidden_rows(clickhouse, (SCHEMA_MIGRATIONS,))  # otherwise what is hidden would be applied again
-    return {int(number): str(sha256) for number, sha256 in rows}
+    return {int(number): current_fingerprint(str(sha256)) for number, sha256 in rows}
+
+
+def current_fingerprint(recorded: str) -> str:
+    """The fingerprint that a migration has today of which ``recorded`` was written when it was applied."""
+    return _REWORDED.get(recorded, recorded)
 
 
 def _refuse_newer(applied: Mapping[int, str], known: tuple[Migration, ...]) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.driver_errors import code_of
-from sinks.clickhouse.migrate import packaged_migrations
+from sinks.clickhouse.migrate import current_fingerprint, packaged_migrations
 from sinks.clickhouse.row_policies import refuse_hidden_rows
 from sinks.contract.servers import Disk, ReplicaTable, Schema, ServerIdentity
 from sinks.errors import Fatal
@@ -53,7 +53,7 @@ def read_schema(clickhouse: ClickHouse) -> Schema:
         rows = []
     else:
         refuse_hidden_rows(clickhouse, (SCHEMA_MIGRATIONS,))
-    applied = {int(number): str(sha256) for number, sha256, _ in rows}
+    applied = {int(number): current_fingerprint(str(sha256)) for number, sha256, _ in rows}
     times = {int(number): at.replace(tzinfo=dt.UTC) for number, _, at in rows}
     known = {migration.number: migration.sha256 for migration in packaged_migrations()}
     newest = max(applied, default=0)

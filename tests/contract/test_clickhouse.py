@@ -21,9 +21,10 @@ from domain.registry_file import COLUMNS
 from pipeline.settings import load_settings
 from pipeline.wiring.storage import migrate_storage
 from sinks.clickhouse.client import ClickHouse
-from sinks.clickhouse.migrate import Migration, migrate, packaged_migrations
+from sinks.clickhouse.migrate import Migration, applied_migrations, migrate, packaged_migrations
 from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.registry_writer import write_agencies
+from sinks.clickhouse.server_state import read_schema
 from sinks.clickhouse.store import ClickHouseStore
 from sinks.clickhouse.target import Target
 from sinks.contract.tallies import Days, Span
@@ -56,6 +57,16 @@ def test_an_edited_migration_is_refused(one_clickhouse):
     edited = dataclasses.replace(first, text=first.text + "-- changed\n")
     with pytest.raises(Fatal, match="0001_create_dossier_events was edited"):
         migrate(one_clickhouse, (edited, *others))
+
+
+def test_a_comment_that_was_reworded_is_no_edit(one_clickhouse):
+    """A database that recorded the fingerprint of the earlier comment is accepted, and called unchanged."""
+    former = "addac025895589a40208ed5deb9ae476da6b9ffafaa3742448c6622b15b00012"
+    update = f"ALTER TABLE schema_migrations UPDATE sha256 = '{former}' WHERE number = 2 SETTINGS mutations_sync = 1"
+    one_clickhouse.command("test", update)
+    assert migrate(one_clickhouse) == ()
+    assert applied_migrations(one_clickhouse)[2] == packaged_migrations()[1].sha256
+    assert read_schema(one_clickhouse).edited == ()
 
 
 def test_a_newer_database_is_refused(one_clickhouse):

@@ -1,4 +1,4 @@
--- Recounted tallies. version = epoch * 2^40 + distinct events counted: the recount that saw more wins, whoever writes last.
+-- Recounted tallies. version = epoch * 2^40 + distinct events counted: the recount that saw more wins, also when another one writes last.
 CREATE TABLE IF NOT EXISTS agency_minute
 (
     agency LowCardinality(String),

@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from sinks.clickhouse import migrate
 from sinks.clickhouse.migrate import Migration, packaged_migrations
 from sinks.contract.tallies import Counts
 from sinks.tables import COUNT_CONDITIONS, EPOCH
@@ -52,6 +53,12 @@ def test_the_fingerprint_is_of_the_whole_text():
     migration = packaged_migrations()[0]
     assert migration.sha256 == dataclasses.replace(migration).sha256
     assert migration.sha256 != dataclasses.replace(migration, text=migration.text + "-- \n").sha256
+
+
+def test_reworded_migrations_have_the_fingerprint_of_today():
+    """What a former fingerprint is read as is the fingerprint of a migration that ships with this release."""
+    assert set(migrate._REWORDED.values()) <= {migration.sha256 for migration in packaged_migrations()}
+    assert not set(migrate._REWORDED) & {migration.sha256 for migration in packaged_migrations()}
 
 
 def test_counts_are_named_alike_everywhere():
