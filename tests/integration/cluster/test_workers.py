@@ -52,6 +52,8 @@ def test_replicas_and_coordination_that_fail_move_no_figure(cluster_chain, tmp_p
     group = ConsumerGroup(cluster_chain.kafka.bootstrap, group=cluster_chain.group, topic=cluster_chain.topic)
     await_truth(month, cluster_chain.server, cluster_chain.database, lag=group.lag, timeout=600)
     wait_until(cluster_chain.acknowledged, timeout=300, what="every message to be acknowledged")
+    for replica in cluster.replicas:  # a table finds the coordination again up to a minute after it is back
+        wait_until(lambda replica=replica: writable(replica), timeout=150, what=f"{replica.name} to be writable")
     with reports(cluster_chain.environment, log_dir=tmp_path) as report:
         compared = compare(month, cluster_chain.server, cluster_chain.database, report=report)
     assert not compared.differences, "\n".join(shortened(compared.differences))
@@ -63,6 +65,11 @@ def test_replicas_and_coordination_that_fail_move_no_figure(cluster_chain, tmp_p
             assert not table_differences(month, replica, cluster_chain.database, table), f"{table} as {replica.name} reads it"
     audit = cluster_chain.command("audit", "--kafka", "deep")
     assert audit.returncode == 0, audit.stdout
+
+
+def writable(replica):
+    """Whether a replica has a connection to the coordination for each of its tables."""
+    return replica.query("SELECT count() FROM system.replicas WHERE is_readonly") == "0"
 
 
 def part(replica, database, table):
