@@ -103,11 +103,14 @@ class RangeConsumer:
         """At most ``count`` messages that arrive within ``seconds``, about 32 MiB; the end of the log when there is none."""
         until = time.monotonic() + seconds
         found: list[RangeMessage] = []
+        held = 0
         while True:
-            if not self._take(found, count):
+            taken = self._take(found, count, _MAX_HELD - held)
+            if taken is None:
                 return found
+            held += taken
             left = max(0.0, until - time.monotonic())
-            if len(found) == count or sum(map(len, found)) > _MAX_HELD or (found and (self._at_the_end() or not left)):
+            if len(found) == count or held > _MAX_HELD or (found and (self._at_the_end() or not left)):
                 return found
             batches = self._run(self._consumer.getmany(self._part, timeout_ms=int(left * 1_000)))
             if batches:
@@ -120,21 +123,24 @@ class RangeConsumer:
             else:
                 return [RangeMessage(self._position(), problem=KafkaError(KafkaError._PARTITION_EOF))]  # noqa: SLF001
 
-    def _take(self, found: list[RangeMessage], count: int) -> bool:
-        """Add fetched messages to ``found``. False at an unreadable batch, whose error is raised by the next call."""
+    def _take(self, found: list[RangeMessage], count: int, max_bytes: int) -> int | None:
+        """Add fetched messages to ``found`` until it has ``count``, or more than ``max_bytes`` were added; return these bytes.
+
+        None at an unreadable batch, whose error is raised by the next call.
+        """
         size = 0
         try:
-            while len(found) < count and size <= _MAX_HELD:
+            while len(found) < count and size <= max_bytes:
                 found.append(message := next(self._messages))
                 size += len(message)
         except StopIteration:
-            return True
+            pass
         except InvariantError as error:
             if not found:
                 raise _exception(error) from error
             self._messages = _failed(error)
-            return False
-        return True
+            return None
+        return size
 
     def _raise_failed(self) -> None:
         """Raise the error that ended aiokafka's fetching. aiokafka does not report it, and no message would arrive any more."""
@@ -180,6 +186,24 @@ class RangeConsumer:
             return self._loop.run_until_complete(asked)
         except (aiokafka_errors.KafkaError, OSError) as error:
             raise _exception(error) from error
+
+
+def messages_and_end(found: Sequence[Any]) -> tuple[list[Any], int | None]:
+    """The messages among what ``consume`` returned, and the end of the log when it came.
+
+    Raises:
+        KafkaException: an error came in the place of a message.
+    """
+    messages, log_end = [], None
+    for message in found:
+        error = message.error()
+        if error is None:
+            messages.append(message)
+        elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - as above
+            log_end = message.offset()
+        else:
+            raise KafkaException(error)
+    return messages, log_end
 
 
 def _messages_of(batches: Sequence[RecordBatch]) -> Iterator[RangeMessage]:

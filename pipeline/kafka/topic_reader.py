@@ -13,7 +13,7 @@ from contextlib import closing
 from typing import Any, Final
 
 import stamina
-from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from domain.errors import ConfigurationError, UnavailableError
@@ -22,7 +22,7 @@ from pipeline.kafka import errors as kafka_errors
 from pipeline.kafka.access import refusal, topics_of
 from pipeline.kafka.access_errors import missing_portals
 from pipeline.kafka.group_members import REQUEST_ERRORS, Group, admin_client, describe_group
-from pipeline.kafka.range_consumer import RangeConsumer
+from pipeline.kafka.range_consumer import RangeConsumer, messages_and_end
 from pipeline.kafka.security import librdkafka_options
 from pipeline.kafka.topic_identity import topic_ends, topic_kafka_options
 from pipeline.kafka.topic_requests import all_described, has_controller, positions_of
@@ -159,11 +159,11 @@ class KafkaTopicReader:
                 consumer.assign([TopicPartition(topic, partition, begin)])
                 stalled = 0.0
                 while begin < end:
-                    found, at_the_end = _messages(consumer.consume(min(_PORTION, end - begin), _PORTION_SECONDS))
+                    found, log_end = messages_and_end(consumer.consume(min(_PORTION, end - begin), _PORTION_SECONDS))
                     if found:
                         begin, stalled = found[-1].offset() + 1, 0.0
                         yield [(message.offset(), message.value()) for message in found if message.offset() < end]
-                    if at_the_end:
+                    if log_end is not None:
                         return  # the last offsets may belong to markers of transactions, which are not messages
                     stalled += 0.0 if found else _PORTION_SECONDS
                     if stalled >= _STALL_SECONDS:
@@ -213,11 +213,7 @@ class KafkaTopicReader:
                 "log_level": 2,
                 "group.id": group,  # asked about, never joined
                 "enable.auto.commit": False,
-                "enable.auto.offset.store": False,
-                "enable.partition.eof": True,
-                "auto.offset.reset": "error",
-                "isolation.level": "read_committed",  # aborted transactions were never sent
-                "queued.max.messages.kbytes": 16_384,
+                "isolation.level": "read_committed",  # the end of the log is before open transactions
             }
         )
 
@@ -235,14 +231,3 @@ def _raise_refused(parts: Sequence[TopicPartition]) -> None:
 
 def _is_retryable(error: Exception) -> bool:
     return isinstance(error, KafkaException) and kafka_errors.is_retryable(error.args[0])
-
-
-def _messages(found: Sequence[Any]) -> tuple[list[Any], bool]:
-    """The messages among what librdkafka returned, and whether the end of the log came. Raises any other error among them."""
-    # Partitions are assigned, no group is used; librdkafka asks after it all the same, with or without the right to.
-    errors = [message.error() for message in found if message.error() is not None]
-    problems = [error for error in errors if error.code() != KafkaError.GROUP_AUTHORIZATION_FAILED]
-    for problem in problems:
-        if problem.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - the library's own name for it
-            raise KafkaException(problem)
-    return [message for message in found if message.error() is None], bool(problems)

@@ -19,7 +19,7 @@ from confluent_kafka.admin import TopicMetadata
 from domain.errors import ConfigurationError, UnavailableError
 from pipeline.kafka.access import Reports, refusal, topics_of
 from pipeline.kafka.false_broker import refuse_false_brokers
-from pipeline.kafka.range_consumer import RangeConsumer
+from pipeline.kafka.range_consumer import RangeConsumer, messages_and_end
 from pipeline.kafka.security import PLAINTEXT, librdkafka_options
 from pipeline.kafka.topic_identity import topic_identity
 from pipeline.settings import KafkaSettings
@@ -195,7 +195,7 @@ class KafkaRange:
         stalled_at = time.monotonic() + _STALL_SECONDS
         try:
             while begin < end:
-                found, log_end = _messages(opened.consumer.consume(min(_MESSAGES_AT_ONCE, end - begin), _CONSUME_SECONDS))
+                found, log_end = messages_and_end(opened.consumer.consume(min(_MESSAGES_AT_ONCE, end - begin), _CONSUME_SECONDS))
                 for message in found:
                     if message.offset() >= end:
                         return
@@ -254,11 +254,7 @@ class KafkaRange:
             **librdkafka_options(self.security, self.bootstrap),
             "group.id": _CLIENT,  # required by the library, never joined
             "enable.auto.commit": False,
-            "enable.auto.offset.store": False,
-            "enable.partition.eof": True,
-            "auto.offset.reset": "error",
             "isolation.level": "read_committed",
-            "queued.max.messages.kbytes": 16_384,
             "log_level": 2,
             "error_cb": reports.add,
         }
@@ -268,20 +264,6 @@ class KafkaRange:
         reason: KafkaError = error.args[0]
         what = f"topic {self.topic}"
         return refusal(reason, self.bootstrap, self.security, reports=reports, what=what, reading=reading, option=_OPTION)
-
-
-def _messages(found: Sequence[Any]) -> tuple[list[Any], int | None]:
-    """The messages of an answer, and the end of the log when it was reached. Any error in the answer is raised."""
-    messages, log_end = [], None
-    for message in found:
-        error = message.error()
-        if error is None:
-            messages.append(message)
-        elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the library's own name for it
-            log_end = message.offset()
-        elif error.code() != KafkaError.GROUP_AUTHORIZATION_FAILED:  # no group is used; librdkafka asks after it all the same
-            raise KafkaException(error)
-    return messages, log_end
 
 
 class _Opened:
